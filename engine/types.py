@@ -1,0 +1,335 @@
+"""The frozen values that cross between the engine's thread and everything else.
+
+No torch and no Qt in here. A value is never changed once it was made: arrays are read-only,
+mappings are proxies. A `Request` says everything an answer depends on, so that an answer never has
+to ask.
+
+Shape letters: T tokens, S tokens attended to, L layers, H heads, D model width, Z latent width,
+N reference points.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float32]
+Ints = NDArray[np.int64]
+
+Kind = Literal["decoder", "encoder", "encoder-decoder"]
+"""What a model is: causal, bidirectional, or the two joined by cross-attention."""
+
+Stack = Literal["encoder", "decoder", "cross"]
+"""Which attention of a model is meant. A model with one stack only has its own."""
+
+
+def frozen(array: NDArray[np.generic]) -> NDArray[np.generic]:
+    """Return `array`, made read-only."""
+    array.setflags(write=False)
+    return array
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """One token of a context.
+
+    `start` and `end` are offsets into the text in characters, half open. Several tokens share one
+    span where a character is spread over them (bytes of an emoji); a special token that stands for
+    no text has an empty span. `data` are the bytes it stands for, empty where the tokenizer cannot
+    say. `text` is fit to be drawn: byte fragments read ``⟨F0 9F⟩``, never a replacement character.
+    """
+
+    id: int
+    text: str
+    data: bytes
+    start: int
+    end: int
+    special: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """What the rest of the program may know of a loaded model.
+
+    `layers` counts the blocks of the stack that reads the text; an encoder-decoder's second stack
+    has `decoder_layers`. `provides` names what views can ask for: ``embedding``, ``attention``,
+    ``cross-attention``, ``next`` (a distribution over the next token), ``latent``.
+    `latent_layers` are the layers for which a latent space is at hand. `source` tells the user
+    where the weights came from; `fingerprint` is the SHA-256 of the weight files.
+    """
+
+    name: str
+    title: str
+    family: str
+    kind: Kind
+    layers: int
+    heads: int
+    width: int
+    vocabulary: int
+    max_tokens: int
+    parameters: int
+    device: str
+    dtype: str
+    provides: frozenset[str]
+    decoder_layers: int = 0
+    latent_layers: tuple[int, ...] = ()
+    source: str = ""
+    fingerprint: str = ""
+
+    @property
+    def stacks(self) -> tuple[Stack, ...]:
+        """The kinds of attention this model has, the first being what a view shows unasked."""
+        if self.kind == "encoder-decoder":
+            return ("encoder", "decoder", "cross")
+        return (self.kind,)
+
+    def depth(self, stack: Stack) -> int:
+        """How many layers the given stack has."""
+        return (
+            self.decoder_layers
+            if self.kind == "encoder-decoder" and stack != "encoder"
+            else self.layers
+        )
+
+
+# --- what can be asked ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """Something that can be asked of a pass. One probe in engine/probes answers each subclass."""
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddingQuery(Query):
+    """The residual stream of one layer. Layer 0 is the input embedding, L the last block's output.
+
+    With `picture`, also where its tokens lie in their own first two principal components.
+    """
+
+    layer: int
+    stack: Stack | None = None
+    picture: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class NeighboursQuery(Query):
+    """The vocabulary entries whose input embeddings are nearest to one token's state."""
+
+    layer: int
+    position: int
+    count: int = 12
+    stack: Stack | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AttentionQuery(Query):
+    """One attention map; `head` None asks for all heads of the layer, ``"mean"`` for their mean."""
+
+    layer: int
+    head: int | Literal["mean"] | None = "mean"
+    stack: Stack | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MosaicQuery(Query):
+    """Every map of every layer, each shrunk by block maximum to at most `size` cells a side."""
+
+    size: int = 24
+    stack: Stack | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NextQuery(Query):
+    """The most likely next tokens, and how surprising each token of the context was."""
+
+    count: int = 8
+
+
+@dataclass(frozen=True, slots=True)
+class LatentQuery(Query):
+    """Where the tokens' states lie in the latent space kept for `layer` (None: the model's own)."""
+
+    layer: int | None = None
+
+
+# --- what is answered ----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """An answer to one query. Arrays are float32 and read-only unless said otherwise."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EmbeddingResult(Result):
+    """`values` (T, D); `norms` (T,) their Euclidean lengths; `xy` (T, 2) their first two principal
+    components and `explained` (2,) the share of variance each carries, None where not asked for.
+    """  # noqa: D205
+
+    layer: int
+    stack: Stack
+    values: Floats
+    norms: Floats
+    xy: Floats | None
+    explained: Floats | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NeighboursResult(Result):
+    """Vocabulary entries by falling cosine similarity to the state at `position`."""
+
+    layer: int
+    position: int
+    ids: tuple[int, ...]
+    texts: tuple[str, ...]
+    similarity: Floats
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AttentionResult(Result):
+    """`weights` (T, S), or (H, T, S) when all heads were asked for; each row sums to one."""
+
+    layer: int
+    head: int | Literal["mean"] | None
+    stack: Stack
+    weights: Floats
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MosaicResult(Result):
+    """`maps` (L, H, s, s'): block maxima of all attention maps; `rows`, `columns` give T and S."""
+
+    stack: Stack
+    maps: Floats
+    rows: int
+    columns: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NextResult(Result):
+    """`ids`, `texts`, `probabilities` of the likeliest next tokens, falling.
+
+    `surprise` (T,) is −log2 p(token | what stands before it) in bits; NaN for the first token,
+    for which no prediction was made.
+    """
+
+    ids: tuple[int, ...]
+    texts: tuple[str, ...]
+    probabilities: Floats
+    surprise: Floats
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LatentResult(Result):
+    """The posterior q(z|x) = N(mu, exp(logvar)) of each token's state, and its 2-D picture.
+
+    `mu`, `logvar` (T, Z). `xy` (T, 2) and `covariance` (T, 2, 2) are the posterior's mean and
+    covariance after the picture's projection (μ itself where Z is 2, else the first two principal
+    components of the reference μ). `reference` (N, 2) are held-out states under the same
+    projection, `labels` indexes `label_names` (N,). `card` holds the space's measured figures.
+    """
+
+    layer: int
+    mu: Floats
+    logvar: Floats
+    xy: Floats
+    covariance: Floats
+    reference: Floats
+    labels: NDArray[np.int64]
+    label_names: tuple[str, ...]
+    card: Mapping[str, object]
+
+
+# --- one question and its answer -----------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A text and what the visible views want to know of it.
+
+    `target` is what an encoder-decoder's decoder reads; None gives it the text itself, shifted.
+    `limit` is the most tokens to run, None for the engine's own. `born` is `time.perf_counter()` at
+    the keystroke, so that the time to the picture can be told.
+    """
+
+    seq: int
+    epoch: int
+    text: str
+    queries: tuple[Query, ...] = ()
+    target: str | None = None
+    limit: int | None = None
+    born: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class PassStats:
+    """What one answer cost: `suffix` tokens were run in `passes` passes, `reused` were kept."""
+
+    passes: int = 0
+    suffix: int = 0
+    reused: int = 0
+    pass_ms: float = 0.0
+    total_ms: float = 0.0
+    trace_bytes: int = 0
+    weight_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Snapshot:
+    """Everything the engine has to say to one request.
+
+    `tokens` are those of the text; `target_tokens` those the decoder of an encoder-decoder read.
+    `results` answers the queries; a query that could not be answered stands in `refused` with the
+    reason. `notice` is a sentence for the user, such as what the length guard cut and why.
+    """
+
+    request: Request
+    model: ModelInfo
+    tokens: tuple[Token, ...]
+    target_tokens: tuple[Token, ...] = ()
+    results: Mapping[Query, Result] = field(default_factory=lambda: MappingProxyType({}))
+    refused: Mapping[Query, str] = field(default_factory=lambda: MappingProxyType({}))
+    stats: PassStats = PassStats()
+    notice: str = ""
+
+    def queries_for(self, stack: Stack) -> tuple[Token, ...]:
+        """The tokens along the query axis of an attention map of `stack`."""
+        return self.tokens if stack == "encoder" or not self.target_tokens else self.target_tokens
+
+    def keys_for(self, stack: Stack) -> tuple[Token, ...]:
+        """The tokens along the key axis of an attention map of `stack`."""
+        return self.target_tokens if stack == "decoder" and self.target_tokens else self.tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A request or a job that came to nothing, and the sentence that says why."""
+
+    epoch: int
+    sentence: str
+    seq: int | None = None
+    job: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a job is: `fraction` 0..1, or None where the end cannot be known."""
+
+    text: str
+    fraction: float | None = None
+    job: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class JobDone:
+    """A job came to its end with `value`, or was cancelled and has None."""
+
+    job: str
+    value: object = None
+    cancelled: bool = False

@@ -1,0 +1,1 @@
+"""Publication figures, one file a view; matplotlib, no Qt."""
