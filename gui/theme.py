@@ -1,0 +1,163 @@
+"""The one visual language: colours, type and spacing, for dark and for light.
+
+Magnitudes take a perceptually uniform sequential map whose low end lies near the panel's own
+background; signed values a diverging map with a neutral middle, safe for red-green blindness (both
+from the CET and matplotlib sets); categories the eight hues of Okabe and Ito (2008). Widgets ask `current()` when they paint and
+repaint on a palette change, so a change of theme reaches every one of them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Literal
+
+import numpy as np
+import pyqtgraph as pg  # type: ignore[import-untyped]
+from numpy.typing import NDArray
+from PySide6.QtCore import Qt
+from PySide6.QtGui import QColor, QFont, QFontDatabase, QGuiApplication, QPalette
+
+ThemeChoice = Literal["system", "dark", "light"]
+
+OKABE_ITO = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#999999")
+
+SMALL, NORMAL, LARGE, HEADING = 11, 13, 15, 20
+"""The four sizes of type, in pixels."""
+
+STEP = 4
+"""Spacing comes in multiples of this many pixels."""
+
+
+@dataclass(frozen=True, slots=True)
+class Theme:
+    """Colours as ``#rrggbb``.
+
+    `window` lies behind panels, `panel` behind pictures, `line` divides. `text` and `muted` are
+    written, `accent` marks the selection (with `on_accent` written on it), `hover` outlines.
+    `warn` is for what went wrong. `tokens` are the shades that tell neighbouring tokens apart.
+    """
+
+    dark: bool
+    window: str
+    panel: str
+    raised: str
+    line: str
+    text: str
+    muted: str
+    accent: str
+    on_accent: str
+    hover: str
+    warn: str
+    tokens: tuple[str, ...]
+
+
+DARK = Theme(
+    dark=True,
+    window="#14171c",
+    panel="#1b1f26",
+    raised="#252b34",
+    line="#323a46",
+    text="#e6e9ee",
+    muted="#98a2b0",
+    accent="#ffb454",
+    on_accent="#1b1f26",
+    hover="#c9d4e3",
+    warn="#ff8f73",
+    tokens=("#24405c", "#3b3a63", "#1f4a4a", "#54364f", "#4a4327", "#2f4a33"),
+)
+
+LIGHT = Theme(
+    dark=False,
+    window="#eef0f3",
+    panel="#ffffff",
+    raised="#f5f6f8",
+    line="#d5dae1",
+    text="#1c2128",
+    muted="#5c6673",
+    accent="#c25e00",
+    on_accent="#ffffff",
+    hover="#46515f",
+    warn="#b3261e",
+    tokens=("#d6e6f7", "#e2def6", "#d2eeea", "#f5dced", "#f3ebcc", "#dcefd9"),
+)
+
+
+def system_is_dark() -> bool:
+    """Whether the system asks for dark windows."""
+    return QGuiApplication.styleHints().colorScheme() == Qt.ColorScheme.Dark
+
+
+def current() -> Theme:
+    """The theme the application's palette shows now."""
+    return DARK if QGuiApplication.palette().window().color().lightness() < 128 else LIGHT
+
+
+def palette(theme: Theme) -> QPalette:
+    """Make the Qt palette of a theme."""
+    made = QPalette()
+    role = QPalette.ColorRole
+    for which, colour in (
+        (role.Window, theme.window),
+        (role.WindowText, theme.text),
+        (role.Base, theme.panel),
+        (role.AlternateBase, theme.raised),
+        (role.Text, theme.text),
+        (role.Button, theme.raised),
+        (role.ButtonText, theme.text),
+        (role.ToolTipBase, theme.raised),
+        (role.ToolTipText, theme.text),
+        (role.PlaceholderText, theme.muted),
+        (role.Highlight, theme.accent),
+        (role.HighlightedText, theme.on_accent),
+        (role.Link, theme.accent),
+        (role.Light, theme.raised),
+        (role.Midlight, theme.raised),
+        (role.Mid, theme.line),
+        (role.Dark, theme.line),
+        (role.Shadow, theme.line),
+        (role.BrightText, theme.warn),
+        (role.Accent, theme.accent),
+    ):
+        made.setColor(which, QColor(colour))
+    disabled = QPalette.ColorGroup.Disabled
+    for which in (role.WindowText, role.Text, role.ButtonText):
+        made.setColor(disabled, which, QColor(theme.muted))
+    return made
+
+
+def ui_font(size: int = NORMAL, bold: bool = False) -> QFont:
+    """The system's interface face at `size` pixels."""
+    font = QFontDatabase.systemFont(QFontDatabase.SystemFont.GeneralFont)
+    font.setPixelSize(size)
+    font.setBold(bold)
+    return font
+
+
+def token_font(size: int = NORMAL) -> QFont:
+    """The monospaced face, for tokens and numbers, at `size` pixels."""
+    font = QFontDatabase.systemFont(QFontDatabase.SystemFont.FixedFont)
+    font.setPixelSize(size)
+    return font
+
+
+@cache
+def sequential(dark: bool) -> NDArray[np.uint8]:
+    """256 colours (256, 4) RGBA from nothing to most, for magnitudes."""
+    return _table("cividis" if dark else "CET-L17")
+
+
+@cache
+def diverging(dark: bool) -> NDArray[np.uint8]:
+    """256 colours (256, 4) RGBA, neutral in the middle, for signed values."""
+    return _table("CET-D6" if dark else "CET-D1")
+
+
+def _table(name: str) -> NDArray[np.uint8]:
+    table = pg.colormap.get(name).getLookupTable(nPts=256, alpha=True)  # (256, 4)
+    return np.asarray(table, np.uint8)
+
+
+def category(index: int) -> str:
+    """The colour of the category `index`; beyond the eighth they repeat, so say the name too."""
+    return OKABE_ITO[index % len(OKABE_ITO)]
