@@ -1,0 +1,169 @@
+"""Labels along an axis of cells: thinned out as they get crowded, elided, marked."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from PySide6.QtCore import QRectF, Qt
+from PySide6.QtGui import QColor, QFont, QFontMetrics, QPainter, QPen
+
+from gui import theme
+
+_PAD = 4
+_ACROSS = Qt.AlignmentFlag.AlignVCenter
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """What is marked along one axis: hover an outline, selection filled, pins a dot."""
+
+    hovered: int | None = None
+    selected: int | None = None
+    pinned: frozenset[int] = frozenset()
+
+    def shown(self, count: int) -> tuple[int, ...]:
+        """The marked indices below `count`, the selected one last so that it lies on top."""
+        marked = [*sorted(self.pinned), self.hovered, self.selected]
+        kept = dict.fromkeys(i for i in marked if i is not None and 0 <= i < count)
+        if self.selected in kept:
+            kept[self.selected] = kept.pop(self.selected)
+        return tuple(kept)
+
+
+NO_MARKS = Marks()
+
+
+def token_label(text: str) -> str:
+    """Make a token's text fit for an axis: no line breaks, and blanks that can be seen."""
+    shown = text.replace("\r", "").replace("\n", "⏎").replace("\t", "⇥")
+    return shown.strip(" ") or "␣" * min(len(shown), 3) or "∅"
+
+
+def step_for(cell: float, needed: float) -> int:
+    """Every how many cells of `cell` pixels a label of `needed` pixels has room."""
+    if cell <= 0:
+        return 1
+    least = max(1, math.ceil(needed / cell))
+    # Steps of 1, 2, 5, 10, … keep labels in place while the panel grows, mostly.
+    magnitude = int(10 ** int(math.log10(least)))
+    return next(m * magnitude for m in (1, 2, 5, 10) if m * magnitude >= least)
+
+
+def longest_width(labels: Sequence[str], font: QFont) -> int:
+    """Width in pixels of the longest label; by its length, since the face is monospaced."""
+    return QFontMetrics(font).horizontalAdvance(max(labels, key=len, default=""))
+
+
+def _line_height() -> int:
+    """Pixels from one label to the next below it, at the closest."""
+    return QFontMetrics(theme.token_font(theme.SMALL)).height() - 1
+
+
+class LabelAxis:
+    """Draws one axis' labels into a strip.
+
+    Parameters
+    ----------
+    labels : sequence of str
+        One for each cell.
+    upright : bool
+        Labels one below the other, at the left of rows; else side by side, above columns.
+    """
+
+    def __init__(self, labels: Sequence[str] = (), upright: bool = True) -> None:
+        self.labels = labels
+        self.upright = upright
+
+    def strip(self, cell: float, limit: float) -> float:
+        """How many pixels deep the strip must be, at most `limit`, for cells of `cell` pixels."""
+        if not self.labels:
+            return 0.0
+        font = theme.token_font(theme.SMALL)
+        if not self.upright and self._level(cell, font):
+            return float(QFontMetrics(font).height() + _PAD)
+        wanted = longest_width(self.labels, font) + 2 * _PAD
+        # In steps, so that the picture does not shift with every letter typed.
+        return float(min(limit, math.ceil(wanted / 16) * 16))
+
+    def _level(self, cell: float, font: QFont) -> bool:
+        """Whether the labels above columns have room to be written horizontally."""
+        return longest_width(self.labels, font) + _PAD <= cell
+
+    def draw(self, painter: QPainter, strip: QRectF, start: float, cell: float) -> None:
+        """Write the labels into `strip`, whose near end is the cell coordinate `start`."""
+        if not self.labels or cell <= 0:
+            return
+        font = theme.token_font(theme.SMALL)
+        level = not self.upright and self._level(cell, font)
+        step = 1 if level else step_for(cell, _line_height())
+        length = strip.height() if self.upright else strip.width()
+        first = math.ceil(max(0.0, start - 0.5) / step) * step
+        final = min(len(self.labels), math.ceil(start + length / cell))
+        painter.setFont(font)
+        painter.setPen(QColor(theme.current().muted))
+        for index in range(first, final, step):
+            self._write(painter, strip, start, cell, index)
+
+    def draw_marks(
+        self, painter: QPainter, strip: QRectF, start: float, cell: float, marks: Marks
+    ) -> None:
+        """Write the marked labels over the others, so that they show however crowded it is."""
+        colours = theme.current()
+        font = theme.token_font(theme.SMALL)
+        painter.setFont(font)
+        for index in marks.shown(len(self.labels)):
+            box = self._box(strip, start, cell, index)
+            if not strip.adjusted(-1, -1, 1, 1).contains(box.center()):
+                continue
+            selected, hovered = index == marks.selected, index == marks.hovered
+            painter.setPen(QPen(QColor(colours.hover), 1) if hovered else Qt.PenStyle.NoPen)
+            painter.setBrush(QColor(colours.accent if selected else colours.raised))
+            painter.drawRoundedRect(box.adjusted(0.5, 0.5, -0.5, -0.5), 2, 2)
+            painter.setPen(QColor(colours.on_accent if selected else colours.text))
+            self._write(painter, strip, start, cell, index)
+            if index in marks.pinned:
+                painter.setPen(Qt.PenStyle.NoPen)
+                painter.setBrush(QColor(colours.on_accent if selected else colours.accent))
+                dot = box.topLeft() if self.upright else box.bottomLeft()
+                offset = box.height() / 2 if self.upright else -4
+                across = 4 if self.upright else box.width() / 2
+                painter.drawEllipse(QRectF(dot.x() + across - 2, dot.y() + offset - 2, 4, 4))
+
+    def _box(self, strip: QRectF, start: float, cell: float, index: int) -> QRectF:
+        """Where the label `index` stands; at least as thick as its letters."""
+        middle = (index + 0.5 - start) * cell
+        needed = _line_height()
+        thick = max(needed, min(cell, needed + _PAD))
+        if self.upright:
+            return QRectF(strip.left(), strip.top() + middle - thick / 2, strip.width(), thick)
+        if self._level(cell, theme.token_font(theme.SMALL)):
+            return QRectF(strip.left() + middle - cell / 2, strip.top(), cell, strip.height())
+        return QRectF(strip.left() + middle - thick / 2, strip.top(), thick, strip.height())
+
+    def _write(
+        self,
+        painter: QPainter,
+        strip: QRectF,
+        start: float,
+        cell: float,
+        index: int,
+    ) -> None:
+        box = self._box(strip, start, cell, index)
+        metrics = painter.fontMetrics()
+        elide = Qt.TextElideMode.ElideRight
+        if self.upright:
+            text = metrics.elidedText(self.labels[index], elide, int(box.width()) - 2 * _PAD)
+            inner = box.adjusted(_PAD, 0, -_PAD, 0)
+            painter.drawText(inner, _ACROSS | Qt.AlignmentFlag.AlignRight, text)
+        elif self._level(cell, painter.font()):
+            painter.drawText(box, Qt.AlignmentFlag.AlignCenter, self.labels[index])
+        else:
+            text = metrics.elidedText(self.labels[index], elide, int(box.height()) - 2 * _PAD)
+            painter.save()
+            painter.translate(box.center().x(), box.bottom() - _PAD)
+            painter.rotate(-90)
+            side = QRectF(0, -box.width() / 2, box.height() - _PAD, box.width())
+            painter.drawText(side, _ACROSS | Qt.AlignmentFlag.AlignLeft, text)
+            painter.restore()
