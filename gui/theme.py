@@ -2,8 +2,8 @@
 
 Magnitudes take a perceptually uniform sequential map whose low end lies near the panel's own
 background; signed values a diverging map with a neutral middle, safe for red-green blindness (both
-from the CET and matplotlib sets); categories the eight hues of Okabe and Ito (2008). Widgets ask `current()` when they paint and
-repaint on a palette change, so a change of theme reaches every one of them.
+from the CET and matplotlib sets); categories the eight hues of Okabe and Ito (2008). Widgets ask
+`current()` when they paint and repaint on a palette change, so a change of theme reaches every one.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import pyqtgraph as pg  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QColor, QFont, QFontDatabase, QGuiApplication, QPalette
+from PySide6.QtWidgets import QApplication, QToolTip
 
 ThemeChoice = Literal["system", "dark", "light"]
 
@@ -161,3 +162,74 @@ def _table(name: str) -> NDArray[np.uint8]:
 def category(index: int) -> str:
     """The colour of the category `index`; beyond the eighth they repeat, so say the name too."""
     return OKABE_ITO[index % len(OKABE_ITO)]
+
+
+def chosen(choice: ThemeChoice) -> Theme:
+    """The theme that `choice` stands for, the system being asked where it is to decide."""
+    if choice == "system":
+        return DARK if system_is_dark() else LIGHT
+    return DARK if choice == "dark" else LIGHT
+
+
+def apply(app: QApplication, choice: ThemeChoice) -> Theme:
+    """Give the whole application the colours of `choice`, native title bars and dialogs too.
+
+    Nothing is touched when the application wears them already, so this may be called whenever the
+    system reports a change without repainting for nothing.
+    """
+    schemes = {"dark": Qt.ColorScheme.Dark, "light": Qt.ColorScheme.Light}
+    app.styleHints().setColorScheme(schemes.get(choice, Qt.ColorScheme.Unknown))
+    theme = chosen(choice)
+    sheet = stylesheet(theme)
+    if app.styleSheet() != sheet:
+        app.setPalette(palette(theme))
+        QToolTip.setPalette(palette(theme))
+        QToolTip.setFont(ui_font(NORMAL))
+        app.setStyleSheet(sheet)
+    return theme
+
+
+def tabular(font: QFont) -> QFont:
+    """Give the digits of `font` one width, so that a changing number does not shift its line."""
+    font.setFeature(QFont.Tag("tnum"), 1)
+    return font
+
+
+def stylesheet(theme: Theme) -> str:
+    """The few rules that a palette cannot express: lines, spacing and states of the controls."""
+    return f"""
+QMainWindow, QDialog {{ background: {theme.window}; }}
+QMainWindow::separator {{ background: {theme.window}; width: 4px; height: 4px; }}
+QMainWindow::separator:hover {{ background: {theme.accent}; }}
+QToolTip {{ background: {theme.raised}; color: {theme.text}; border: 1px solid {theme.line};
+    padding: 4px; }}
+QMenuBar {{ background: {theme.window}; padding: 0 4px; }}
+QMenuBar::item {{ padding: 4px 8px; background: transparent; border-radius: 4px; }}
+QMenuBar::item:selected {{ background: {theme.raised}; }}
+QMenu {{ background: {theme.raised}; border: 1px solid {theme.line}; padding: 4px; }}
+QMenu::item {{ padding: 4px 24px 4px 24px; border-radius: 4px; }}
+QMenu::item:selected {{ background: {theme.accent}; color: {theme.on_accent}; }}
+QMenu::item:disabled {{ color: {theme.muted}; background: transparent; }}
+QMenu::separator {{ height: 1px; background: {theme.line}; margin: 4px 8px; }}
+QToolBar {{ background: {theme.window}; border: none; padding: 0 8px; spacing: 4px; }}
+QStatusBar {{ background: {theme.window}; border-top: 1px solid {theme.line}; }}
+QStatusBar::item {{ border: none; }}
+QToolButton {{ border: 1px solid transparent; border-radius: 4px; padding: 2px; }}
+QToolButton:hover, QToolButton:checked {{ background: {theme.raised};
+    border-color: {theme.line}; }}
+QToolButton:pressed {{ background: {theme.line}; }}
+QToolButton:focus {{ border-color: {theme.accent}; }}
+QToolButton::menu-indicator {{ image: none; }}
+QTabBar::tab {{ background: {theme.window}; color: {theme.muted}; padding: 4px 12px;
+    border: none; border-top: 2px solid transparent; }}
+QTabBar::tab:selected {{ background: {theme.panel}; color: {theme.text};
+    border-top-color: {theme.accent}; }}
+QTabBar::tab:hover {{ color: {theme.text}; }}
+QProgressBar {{ background: {theme.raised}; border: 1px solid {theme.line}; border-radius: 3px;
+    max-height: 8px; min-height: 8px; }}
+QProgressBar::chunk {{ background: {theme.accent}; border-radius: 2px; }}
+#panelHeader {{ background: {theme.window}; }}
+#panelBody {{ background: {theme.panel}; }}
+#strip {{ background: {theme.raised}; border-left: 3px solid {theme.warn}; }}
+#strip[quiet="true"] {{ border-left-color: {theme.muted}; }}
+"""

@@ -1,0 +1,70 @@
+"""A sentence across a panel or the window: what went wrong, to be read, copied and closed."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtGui import QResizeEvent
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QSizePolicy, QWidget
+
+from gui.widgets.icons import IconButton
+
+
+class Strip(QFrame):
+    """A line of text that wraps, can be selected and closed, and is hidden while it has none.
+
+    Parameters
+    ----------
+    quiet : bool
+        Whether this is a remark rather than a warning.
+    """
+
+    closed = Signal()
+
+    def __init__(self, quiet: bool = False, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setObjectName("strip")
+        self.setProperty("quiet", quiet)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self._label = QLabel(self)
+        self._label.setWordWrap(True)
+        self._label.setTextFormat(Qt.TextFormat.PlainText)
+        self._label.setTextInteractionFlags(
+            Qt.TextInteractionFlag.TextSelectableByMouse
+            | Qt.TextInteractionFlag.TextSelectableByKeyboard
+        )
+        self._label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        self._label.setAccessibleName("Message")
+        button = IconButton("close", "Close message", "Close this message.")
+        button.clicked.connect(self.dismiss)
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(12, 4, 4, 4)
+        layout.setSpacing(8)
+        layout.addWidget(self._label, 1)
+        layout.addWidget(button, 0, Qt.AlignmentFlag.AlignTop)
+        self.hide()
+
+    @property
+    def text(self) -> str:
+        """What stands in the strip; empty while it is hidden."""
+        return self._label.text()
+
+    def say(self, sentence: str) -> None:
+        """Show `sentence`; an empty one hides the strip."""
+        self._label.setText(sentence)
+        self.setVisible(bool(sentence))
+        self._fit()
+
+    def dismiss(self) -> None:
+        """Hide the strip, as its button does."""
+        self.say("")
+        self.closed.emit()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Take the height that the wrapped text needs at the new width."""
+        super().resizeEvent(event)
+        self._fit()
+
+    def _fit(self) -> None:
+        # A tool bar asks no widget for its height at a given width, so the strip fixes its own.
+        lines = self._label.heightForWidth(max(self._label.width(), 120))
+        self.setFixedHeight(max(32, lines + 12))
