@@ -1,0 +1,1 @@
+"""One file for each place a model can come from; all have the shape told in `base`."""
