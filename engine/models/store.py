@@ -13,6 +13,7 @@ import os
 import shutil
 import tempfile
 import time
+import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -36,46 +37,12 @@ STALE = 24 * 3600
 """Seconds after which a work folder that nothing was written to belongs to no living program."""
 
 # Models that read their text in both directions, by config.json's model_type.
-ENCODERS = frozenset(
-    {
-        "albert",
-        "bert",
-        "camembert",
-        "convbert",
-        "deberta",
-        "deberta-v2",
-        "distilbert",
-        "electra",
-        "ernie",
-        "esm",
-        "eurobert",
-        "flaubert",
-        "funnel",
-        "ibert",
-        "layoutlm",
-        "longformer",
-        "luke",
-        "mobilebert",
-        "modernbert",
-        "mpnet",
-        "nystromformer",
-        "rembert",
-        "roberta",
-        "roberta-prelayernorm",
-        "roc_bert",
-        "roformer",
-        "splinter",
-        "squeezebert",
-        "xlm",
-        "xlm-roberta",
-        "xlm-roberta-xl",
-        "xmod",
-        "yoso",
-        "big_bird",
-        "megatron-bert",
-        "nomic_bert",
-    }
-)
+ENCODERS = """
+    albert bert camembert convbert deberta deberta-v2 distilbert electra ernie esm eurobert
+    flaubert funnel ibert layoutlm longformer luke mobilebert modernbert mpnet nystromformer
+    rembert roberta roberta-prelayernorm roc_bert roformer splinter squeezebert xlm
+    xlm-roberta xlm-roberta-xl xmod yoso big_bird megatron-bert nomic_bert
+"""
 
 
 class FileRecord(msgspec.Struct, frozen=True):
@@ -171,7 +138,12 @@ def acquire(entry: Entry) -> Steps[Path]:
         root.mkdir(parents=True, exist_ok=True)
         return (yield from _make(entry, pinned, final))
     except OSError as error:
-        raise disk_error(root, error) from error
+        said = disk_error(root, error)
+        raise UserError(
+            f"Cannot keep {entry.title} in {root}",
+            said.why,
+            "Free some space, or set CONTEXTSCOPE_CACHE to a folder that can be written to",
+        ) from error
 
 
 def fetch(entry: Entry) -> Path:
@@ -199,7 +171,7 @@ def guess_kind(config: Mapping[str, object]) -> Kind:
     """What kind of model a config.json describes."""
     if config.get("is_encoder_decoder"):
         return "encoder-decoder"
-    if config.get("model_type") in ENCODERS and not config.get("is_decoder"):
+    if config.get("model_type") in ENCODERS.split() and not config.get("is_decoder"):
         return "encoder"
     return "decoder"
 
@@ -331,9 +303,5 @@ def _hash_of_files(paths: tuple[Path, ...]) -> str:
 
 
 def _version() -> str:
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version("contextscope")
-    except PackageNotFoundError:
-        return f"checkout {ROOT.name}"
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    return str(project["version"])

@@ -100,7 +100,7 @@ def run_module(
     first : str
         What to report until the process says something itself.
     """
-    latest = Progress(first)
+    latest = Progress(first, 0.0)
     rest = b""
 
     def note(fresh: bytes) -> Progress:
