@@ -1,0 +1,261 @@
+"""How the parts of a map of points are drawn, from the cloud at the back to the labels in front."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from PySide6.QtCore import QPointF, QRectF, QSize, Qt
+from PySide6.QtGui import QColor, QFontMetricsF, QImage, QPainter, QPen, QPolygonF
+
+from gui import theme
+from gui.widgets import scatter_geometry as geometry
+from gui.widgets.scatter_geometry import LabelPlacer, Points, Range
+from gui.widgets.token_axis import Marks
+
+DOT = 3.5
+"""Radius of a point in pixels."""
+
+RING = 6.5
+"""Radius of a selected or pinned point in pixels."""
+
+MANY = 4000
+"""From this many dots on a cloud has smaller ones."""
+
+
+def cloud_image(
+    cloud: Points,
+    categories: NDArray[np.int64] | None,
+    palette: Sequence[str | None] | None,
+    shown: Range,
+    *,
+    size: QSize,
+    ratio: float,
+) -> QImage:
+    """Draw a cloud (N, 2) into an image of `size` at `ratio` device pixels a pixel.
+
+    `palette` gives a colour for each category, None for grey; None makes the whole cloud grey.
+    """
+    colours = theme.current()
+    width, height = round(size.width() * ratio), round(size.height() * ratio)
+    grey = QColor(colours.muted).rgb() & 0xFFFFFF
+    shades = np.full(len(cloud), grey, np.uint32)
+    if palette and categories is not None:
+        table = np.array(
+            [grey if c is None else QColor(c).rgb() & 0xFFFFFF for c in palette], np.uint32
+        )
+        known = (categories >= 0) & (categories < len(table))
+        shades[known] = table[categories[known]]
+    dots = geometry.rasterise(
+        shown.to_pixels(cloud, size.width(), size.height()) * ratio,
+        width,
+        height,
+        shades,
+        radius=(1.0 if len(cloud) > MANY else 1.5) * ratio,
+        opacity=0.55 if palette else 0.35,
+    )
+    # The copy outlives the array whose memory the first image borrows.
+    borrowed = QImage(
+        dots.data, width, height, 4 * width, QImage.Format.Format_ARGB32_Premultiplied
+    )
+    image = borrowed.copy()
+    image.setDevicePixelRatio(ratio)
+    return image
+
+
+def paint_axes(
+    painter: QPainter, shown: Range, size: QSize, titles: tuple[str, str], placer: LabelPlacer
+) -> None:
+    """Draw faint lines at round numbers, the numbers at the edges and the axes' names."""
+    colours = theme.current()
+    width, height = size.width(), size.height()
+    font = theme.ui_font(theme.SMALL)
+    painter.setFont(font)
+    metrics = QFontMetricsF(font)
+    ascent = metrics.ascent()
+    line, written = QColor(colours.line), QColor(colours.muted)
+    line.setAlpha(110)
+    left, top = shown.to_map(0, 0, width, height)
+    right, bottom = shown.to_map(width, height, width, height)
+    name_width = metrics.horizontalAdvance(titles[0])
+    for level, low, high in ((True, left, right), (False, bottom, top)):
+        values, decimals = geometry.ticks(low, high, shown.scale)
+        for value in values:
+            text = f"{value:.{decimals}f}" if abs(value) < 1e6 else f"{value:.3g}"
+            text = text.replace("-", "\N{MINUS SIGN}")
+            room = metrics.horizontalAdvance(text)
+            x, y = (float(at) for at in shown.to_pixels(np.array([value, value]), width, height))
+            painter.setPen(QPen(line, 1))
+            if level:
+                painter.drawLine(QPointF(x, 0), QPointF(x, height))
+                start, base = x - room / 2, height - 4.0
+                fits = start > 36 and start + room < width - name_width - 16
+            else:
+                painter.drawLine(QPointF(0, y), QPointF(width, y))
+                start, base = 4.0, y - 2
+                fits = 36 < y < height - 16
+            if fits:
+                painter.setPen(written)
+                painter.drawText(QPointF(start, base), text)
+                placer.take(start, base - ascent, room, ascent)
+    painter.setPen(written)
+    painter.drawText(QPointF(width - name_width - 8, height - 4), titles[0])
+    painter.drawText(QPointF(4, 4 + ascent), titles[1])
+    placer.take(width - name_width - 8, height - 18, name_width + 8, 18)
+    placer.take(0, 0, metrics.horizontalAdvance(titles[1]) + 8, 20)
+
+
+def paint_ellipses(
+    painter: QPainter,
+    at: Points,
+    near: NDArray[np.bool_],
+    covariance: NDArray[np.float64],
+    *,
+    scale: float,
+    marks: Marks,
+) -> None:
+    """Draw the 1-σ ellipse of each point that is in view; marked ones are filled."""
+    colours = theme.current()
+    for index in np.flatnonzero(near):
+        axes = geometry.ellipse_axes(covariance[index])
+        if axes is None:
+            continue
+        marked = index == marks.selected or index in marks.pinned
+        line = QColor(colours.accent if marked else colours.muted)
+        line.setAlpha(255 if marked else 130)
+        fill = QColor(line)
+        fill.setAlpha(36 if marked else 14)
+        painter.setPen(QPen(line, 1.5 if marked else 1))
+        painter.setBrush(fill)
+        painter.save()
+        painter.translate(QPointF(*at[index]))
+        painter.rotate(-math.degrees(axes[2]))
+        # Enlarged a thousandfold an ellipse is as good as everywhere; Qt need not try.
+        major, minor = (min(axis * scale, 1e5) for axis in axes[:2])
+        painter.drawEllipse(QPointF(0, 0), major, minor)
+        painter.restore()
+
+
+def paint_path(painter: QPainter, at: Points, size: QSize) -> None:
+    """Join the points in reading order, fading from old to new; the last step has an arrow."""
+    ink = QColor(theme.current().text)
+    strengths = geometry.path_strengths(len(at))
+    view = QRectF(0, 0, size.width(), size.height()).adjusted(-8, -8, 8, 8)
+    last = len(at) - 2
+    for index, strength in enumerate(strengths):
+        if not np.isfinite(at[index : index + 2]).all():
+            continue
+        start, end = QPointF(*at[index]), QPointF(*at[index + 1])
+        reach = QRectF(start, end).normalized().adjusted(-1, -1, 1, 1)
+        if not reach.intersects(view):
+            continue
+        ink.setAlphaF(1.0 if index == last else float(strength))
+        painter.setPen(QPen(ink, 2.0 if index == last else 1.2))
+        painter.drawLine(start, end)
+        if index == last:
+            _paint_arrow(painter, start, end, ink)
+
+
+def _paint_arrow(painter: QPainter, start: QPointF, end: QPointF, ink: QColor) -> None:
+    across, down = end.x() - start.x(), end.y() - start.y()
+    length = math.hypot(across, down)
+    if length < 16:
+        return
+    across, down = across / length, down / length
+    tip = QPointF(end.x() - across * (DOT + 1), end.y() - down * (DOT + 1))
+    back = QPointF(tip.x() - across * 8, tip.y() - down * 8)
+    side = QPointF(-down * 3.5, across * 3.5)
+    painter.setPen(Qt.PenStyle.NoPen)
+    painter.setBrush(ink)
+    painter.drawPolygon(QPolygonF([tip, back + side, back - side]))
+
+
+def paint_points(
+    painter: QPainter, at: Points, near: NDArray[np.bool_], marks: Marks, placer: LabelPlacer
+) -> None:
+    """Draw the points in view: ringed where pinned, large and in the accent where selected."""
+    colours = theme.current()
+    accent, ground = QColor(colours.accent), QColor(colours.panel)
+    painter.setPen(QPen(ground, 1))
+    painter.setBrush(QColor(colours.text))
+    for index in np.flatnonzero(near):
+        x, y = at[index]
+        placer.take(x - DOT, y - DOT, 2 * DOT, 2 * DOT)
+        painter.drawEllipse(QPointF(x, y), DOT, DOT)
+    painter.setPen(QPen(accent, 1.5))
+    painter.setBrush(Qt.BrushStyle.NoBrush)
+    for pinned in marks.pinned:
+        if 0 <= pinned < len(at) and near[pinned]:
+            painter.drawEllipse(QPointF(*at[pinned]), RING, RING)
+    if marks.selected is not None and 0 <= marks.selected < len(at) and near[marks.selected]:
+        painter.setPen(QPen(ground, 1.5))
+        painter.setBrush(accent)
+        painter.drawEllipse(QPointF(*at[marks.selected]), RING, RING)
+
+
+def paint_labels(
+    painter: QPainter,
+    at: Points,
+    near: NDArray[np.bool_],
+    labels: Sequence[str],
+    *,
+    marks: Marks,
+    placer: LabelPlacer,
+) -> list[int]:
+    """Write the labels that have room, marked ones always; return which were written.
+
+    Marked points come first, then the newest, for it is what was just typed; then the others from
+    the start, so that what is shown does not change with each letter.
+    """
+    colours = theme.current()
+    font = theme.token_font(theme.SMALL)
+    painter.setFont(font)
+    metrics = QFontMetricsF(font)
+    high = metrics.height()
+    first = [marks.selected, *sorted(marks.pinned)]
+    forced = [index for index in first if index is not None and 0 <= index < len(at)]
+    written = []
+    ground = QColor(colours.panel)
+    ground.setAlpha(190)
+    for index in dict.fromkeys([*forced, len(at) - 1, *range(len(at) - 1)]):
+        if not near[index] or not labels[index]:
+            continue
+        text = metrics.elidedText(labels[index], Qt.TextElideMode.ElideRight, 120)
+        wide = metrics.horizontalAdvance(text)
+        x, y = at[index]
+        place = placer.place(x, y, wide, high - 2, force=index in forced)
+        if place is None:
+            continue
+        written.append(index)
+        box = QRectF(place[0] - 1, place[1], wide + 2, high - 2)
+        selected = index == marks.selected
+        painter.fillRect(box, QColor(colours.accent) if selected else ground)
+        painter.setPen(QColor(colours.on_accent if selected else colours.text))
+        painter.drawText(QPointF(place[0], place[1] - 1 + metrics.ascent()), text)
+    return written
+
+
+def paint_hovered(painter: QPainter, centre: QPointF, label: str, size: QSize) -> None:
+    """Outline a point and write its label, over whatever lies there."""
+    colours = theme.current()
+    painter.setPen(QPen(QColor(colours.hover), 1.5))
+    painter.setBrush(Qt.BrushStyle.NoBrush)
+    painter.drawEllipse(centre, RING + 3, RING + 3)
+    font = theme.token_font(theme.SMALL)
+    metrics = QFontMetricsF(font)
+    text = metrics.elidedText(label, Qt.TextElideMode.ElideRight, 160)
+    if not text:
+        return
+    wide, high = metrics.horizontalAdvance(text) + 8, metrics.height() + 2
+    left = centre.x() + RING + 6
+    if left + wide > size.width() - 2:
+        left = centre.x() - RING - 6 - wide
+    box = QRectF(left, min(max(centre.y() - high / 2, 2), size.height() - high - 2), wide, high)
+    painter.setPen(QPen(QColor(colours.hover), 1))
+    painter.setBrush(QColor(colours.raised))
+    painter.drawRoundedRect(box, 2, 2)
+    painter.setFont(font)
+    painter.setPen(QColor(colours.text))
+    painter.drawText(box, Qt.AlignmentFlag.AlignCenter, text)
