@@ -1,0 +1,1 @@
+"""How each family of models is run and listened to: one file a family, found by scanning."""

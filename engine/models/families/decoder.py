@@ -1,0 +1,95 @@
+"""Causal decoders: GPT-2, Llama, Qwen, Mistral, Gemma, GPT-NeoX, OPT and their kin.
+
+What stands before an edit does not change, so its keys, values and states are kept and only the
+suffix is run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from torch import nn
+from transformers.models.auto.modeling_auto import (
+    MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+    MODEL_FOR_MASKED_LM_MAPPING_NAMES,
+)
+
+from engine.models.cache import ArenaCache
+from engine.models.families.spec import FamilySpec, Ran, Reader, stack_of_blocks
+from engine.models.recorder import listening
+from engine.trace import Trace
+from engine.types import Stack
+
+
+class DecoderReader(Reader):
+    """Runs the changed suffix over a cache of what stands before it."""
+
+    def find_blocks(self) -> Mapping[Stack, Sequence[nn.Module]]:
+        """The one stack's blocks."""
+        return {"decoder": stack_of_blocks(self.model.base_model, self.config.num_hidden_layers)}
+
+    def stack_of(self, module: nn.Module) -> Stack:
+        """There is only one."""
+        return "decoder"
+
+    @property
+    def has_next(self) -> bool:
+        """A causal model is nothing but this."""
+        return True
+
+    def read(
+        self,
+        trace: Trace | None,
+        ids: list[int],
+        target_ids: list[int],
+        cancelled: Callable[[], bool],
+    ) -> tuple[Trace, Ran]:
+        """Keep the common prefix, run the rest. See `Reader.read`."""
+        trace = trace or Trace(cache=ArenaCache())
+        cache = trace.cache
+        assert isinstance(cache, ArenaCache)
+        kept = common_prefix(trace.ids, ids)
+        if kept < len(trace.ids):
+            cache.crop(-(len(trace.ids) - kept))
+            trace.keep(kept)
+        suffix = ids[kept:]
+        if not suffix:
+            return trace, Ran(0, 0, kept)
+        recorder = self.recorder(trace, kept, True, cancelled)
+        with listening(recorder, self.blocks):
+            output = self.model.base_model(
+                input_ids=self.tensor(suffix), past_key_values=cache, use_cache=True
+            )
+        trace.final.append(output.last_hidden_state[0])
+        trace.ids = list(ids)
+        trace.cache_bytes = cache.nbytes
+        return trace, Ran(1, len(suffix), kept)
+
+
+def common_prefix(one: Sequence[int], other: Sequence[int]) -> int:
+    """How many tokens the two begin with alike."""
+    for index, (a, b) in enumerate(zip(one, other, strict=False)):
+        if a != b:
+            return index
+    return min(len(one), len(other))
+
+
+def _accepts(config: Any) -> bool:
+    if getattr(config, "is_encoder_decoder", False):
+        return False
+    return config.model_type in _CAUSAL or bool(getattr(config, "is_decoder", False))
+
+
+# BERT and its kin can be bent into decoders, but that is not what their weights were trained for.
+_CAUSAL = frozenset(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES) - frozenset(
+    MODEL_FOR_MASKED_LM_MAPPING_NAMES
+)
+
+FAMILY = FamilySpec(
+    key="decoder",
+    kind="decoder",
+    accepts=_accepts,
+    auto=lambda _config: "AutoModelForCausalLM",
+    reader=DecoderReader,
+)

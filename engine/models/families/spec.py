@@ -1,0 +1,169 @@
+"""What a family is. A new one is one file beside this with a `FAMILY` record.
+
+A family says which configurations it takes, through which of transformers' Auto classes they are
+loaded, and how a pass is run so that a `Trace` comes of it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from engine.models import families
+from engine.models.recorder import Recorder
+from engine.trace import Trace
+from engine.types import Kind, Stack
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """What it took to bring a trace up to date."""
+
+    passes: int
+    suffix: int
+    reused: int
+
+
+class Reader(ABC):
+    """Runs one loaded model.
+
+    Parameters
+    ----------
+    model : transformers.PreTrainedModel
+        In evaluation mode, with the recorder's attention, on its device.
+    """
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+        self.config = model.config.get_text_config(decoder=True)
+        self.device: torch.device = model.device
+        self.blocks = self.find_blocks()
+
+    @abstractmethod
+    def find_blocks(self) -> Mapping[Stack, Sequence[nn.Module]]:
+        """The blocks of each stack that has a residual stream, in order."""
+
+    @abstractmethod
+    def stack_of(self, module: nn.Module) -> Stack:
+        """Which stack an attention module belongs to."""
+
+    @abstractmethod
+    def read(
+        self,
+        trace: Trace | None,
+        ids: list[int],
+        target_ids: list[int],
+        cancelled: Callable[[], bool],
+    ) -> tuple[Trace, Ran]:
+        """Bring a trace up to date with `ids`, running no token that an edit left as it was.
+
+        Raises
+        ------
+        engine.errors.Cancelled
+            If `cancelled` said so between two blocks. `trace` is then not to be used again.
+        """
+
+    @property
+    def has_next(self) -> bool:
+        """Whether the model predicts a next token."""
+        return False
+
+    def logits(self, final: Tensor) -> Tensor:
+        """Scores over the vocabulary (n, V) for states (n, D) after the final norm.
+
+        With the caps and scales some families apply after the output embedding, as their own
+        ``forward`` does.
+        """
+        scores: Tensor = self.model.get_output_embeddings()(final)
+        config = self.config
+        if scale := getattr(config, "logit_scale", None):  # Cohere
+            scores = scores * scale
+        if scale := getattr(config, "logits_scaling", None):  # Granite
+            scores = scores / scale
+        if cap := getattr(config, "final_logit_softcapping", None):  # Gemma 2
+            scores = cap * torch.tanh(scores / cap)
+        return scores
+
+    def recorder(
+        self, trace: Trace, start: int, cached: bool, cancelled: Callable[[], bool]
+    ) -> Recorder:
+        """Make the listener for one pass."""
+        return Recorder(trace, self.stack_of, start, cached, cancelled)
+
+    def tensor(self, ids: list[int]) -> Tensor:
+        """`ids` as (1, n) on the model's device."""
+        return torch.tensor([ids], dtype=torch.long, device=self.device)
+
+
+@dataclass(frozen=True, slots=True)
+class FamilySpec:
+    """A family's entry.
+
+    Parameters
+    ----------
+    key : str
+        Stable name.
+    kind : Kind
+        What its models are.
+    accepts : callable
+        Whether a transformers configuration is of this family. The family of the highest
+        `priority` that accepts a configuration takes it.
+    auto : callable
+        Names the transformers Auto class that loads it, for a configuration.
+    reader : callable
+        Makes the `Reader` of a loaded model.
+    """
+
+    key: str
+    kind: Kind
+    accepts: Callable[[Any], bool]
+    auto: Callable[[Any], str]
+    reader: Callable[[Any], Reader]
+    priority: int = 0
+
+
+@cache
+def family_specs() -> tuple[FamilySpec, ...]:
+    """Find every family there is, the most particular first.
+
+    Raises
+    ------
+    TypeError
+        If a module in engine/models/families/ has no `FAMILY` record.
+    """
+    specs = []
+    for module in pkgutil.iter_modules(families.__path__, f"{families.__name__}."):
+        if module.name.endswith(".spec"):
+            continue
+        spec = getattr(importlib.import_module(module.name), "FAMILY", None)
+        if not isinstance(spec, FamilySpec):
+            raise TypeError(f"{module.name} has no FAMILY record")
+        specs.append(spec)
+    return tuple(sorted(specs, key=lambda spec: -spec.priority))
+
+
+def stack_of_blocks(root: nn.Module, count: int) -> Sequence[nn.Module]:
+    """Find the list of `count` blocks nearest to the root of a stack.
+
+    Raises
+    ------
+    LookupError
+        If there is none: the family needs a file of its own.
+    """
+    lists = [
+        (name.count("."), module)
+        for name, module in root.named_modules()
+        if isinstance(module, nn.ModuleList) and len(module) == count
+    ]
+    if not lists:
+        raise LookupError(f"no list of {count} blocks in {type(root).__name__}")
+    found = min(lists, key=lambda entry: entry[0])[1]
+    return list(found)

@@ -1,0 +1,245 @@
+"""From a folder to a model that can be asked: transformers' Auto classes, safetensors only."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Generator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+import transformers
+from torch import Tensor
+
+from engine.errors import UserError
+from engine.models.families.spec import FamilySpec, Reader, family_specs
+from engine.models.recorder import NAME
+from engine.models.store import ModelSource
+from engine.models.text import TokenReader
+from engine.types import ModelInfo, Progress
+
+if TYPE_CHECKING:
+    from engine.latent.space import Space
+
+# Files above this are not hashed when a folder of the user's is opened; it would take seconds.
+_HASHED = 2 << 30
+# What a position table of unknown length is taken for.
+_UNKNOWN_LENGTH = 4096
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Loaded:
+    """A model on its device, and what belongs to it.
+
+    `embedding` is the input embedding (V, E) and `embedding_norms` (V,) the lengths of its rows.
+    `spaces` are the latent spaces at hand, by layer.
+    """
+
+    info: ModelInfo
+    reader: Reader
+    reader_of_text: TokenReader
+    embedding: Tensor
+    embedding_norms: Tensor
+    spaces: dict[int, Space]
+    weight_bytes: int
+
+
+def pick_device(wanted: str) -> torch.device:
+    """The device meant by ``auto``, ``cpu``, ``cuda`` or ``mps``.
+
+    Raises
+    ------
+    UserError
+        If this machine has no such device.
+    """
+    if wanted == "auto":
+        found = torch.accelerator.current_accelerator(check_available=True)
+        return found if found is not None else torch.device("cpu")
+    available = {
+        "cpu": True,
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+    }
+    if not available.get(wanted, False):
+        have = ", ".join(name for name, there in available.items() if there)
+        raise UserError(
+            f"Cannot use the device {wanted}",
+            "PyTorch finds no such device on this machine",
+            f"Choose one of: auto, {have}",
+        )
+    return torch.device(wanted)
+
+
+def load_steps(source: ModelSource, device: str) -> Generator[Progress, None, Loaded]:
+    """Load a model; the generator's value is it.
+
+    Nothing in the folder is run: no remote code, no pickle.
+
+    Raises
+    ------
+    UserError
+        If the folder holds no model this program can read, or the device is not there.
+    """
+    what = f"Cannot open {source.title}"
+    place = pick_device(device)
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    yield Progress(f"Opening {source.title}", 0.0)
+    try:
+        config = transformers.AutoConfig.from_pretrained(source.folder, local_files_only=True)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            what,
+            f"transformers {transformers.__version__} cannot read its config.json",
+            "Open a model of a type that transformers knows without extra code",
+        ) from error
+    family = _family_of(config, what)
+    tokenizer = _load_tokenizer(source, what)
+    yield Progress(f"Reading the weights of {source.title}", 0.2)
+    model = _load_model(source, config, family, place, what)
+    yield Progress(f"Looking at {source.title}", 0.8)
+    try:
+        reader = family.reader(model)
+    except LookupError as error:
+        raise UserError(
+            what, f"its blocks could not be found ({error})", "Open a model of another family"
+        ) from error
+    from engine.latent.store import spaces_for
+
+    table = model.get_input_embeddings().weight.detach()  # (V, E)
+    weight_bytes = sum(p.nbytes for p in {id(p): p for p in model.parameters()}.values())
+    info = _describe(source, config, family, reader, tokenizer, weight_bytes)
+    spaces = spaces_for(info, place)
+    info = _with_spaces(info, spaces)
+    yield Progress(f"{source.title} is ready", 1.0)
+    return Loaded(
+        info=info,
+        reader=reader,
+        reader_of_text=TokenReader(tokenizer),
+        embedding=table,
+        embedding_norms=table.float().norm(dim=-1),
+        spaces=spaces,
+        weight_bytes=weight_bytes,
+    )
+
+
+def _family_of(config: Any, what: str) -> FamilySpec:
+    for family in family_specs():
+        if family.accepts(config):
+            return family
+    raise UserError(
+        what, f"models of type {config.model_type} are not text models", "Open a language model"
+    )
+
+
+def _load_tokenizer(source: ModelSource, what: str) -> Any:
+    try:
+        return transformers.AutoTokenizer.from_pretrained(
+            source.folder, local_files_only=True, trust_remote_code=False
+        )
+    except Exception as error:  # a tokenizer file can be broken in any way there is
+        raise UserError(
+            what,
+            "its tokenizer cannot be read",
+            "Put the tokenizer.json that belongs to the model into its folder",
+        ) from error
+
+
+def _load_model(
+    source: ModelSource, config: Any, family: FamilySpec, device: torch.device, what: str
+) -> Any:
+    auto = getattr(transformers, family.auto(config))
+    dtype = torch.float32 if device.type == "cpu" else torch.bfloat16
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            model = auto.from_pretrained(
+                source.folder,
+                config=config,
+                dtype=dtype,
+                attn_implementation=NAME,
+                use_safetensors=True,
+                local_files_only=True,
+                trust_remote_code=False,
+            )
+        return model.to(device).eval().requires_grad_(False)
+    except (MemoryError, torch.OutOfMemoryError) as error:
+        raise UserError(
+            what, f"it does not fit into the memory of {device}", "Open a smaller model"
+        ) from error
+    except Exception as error:
+        raise UserError(
+            what, _reason(error), "Fetch the model again, or open another one"
+        ) from error
+
+
+def _reason(error: Exception) -> str:
+    """The first line of an error, fit to stand in a sentence."""
+    text = str(error).strip()
+    if "HeaderTooLarge" in text or "InvalidHeader" in text or "incomplete" in text.lower():
+        return "a safetensors file of it is damaged or cut short"
+    first = text.splitlines()[0] if text else type(error).__name__
+    return first if len(first) < 160 else first[:157] + "…"
+
+
+def _describe(
+    source: ModelSource,
+    config: Any,
+    family: FamilySpec,
+    reader: Reader,
+    tokenizer: Any,
+    weight_bytes: int,
+) -> ModelInfo:
+    text_config = reader.config
+    first = "decoder" if family.kind == "decoder" else "encoder"
+    depth = len(reader.blocks[first])  # type: ignore[index]
+    above = len(reader.blocks["decoder"]) if family.kind == "encoder-decoder" else 0
+    provides = {"embedding", "attention"}
+    if family.kind == "encoder-decoder":
+        provides.add("cross-attention")
+    if reader.has_next:
+        provides.add("next")
+    files = source.folder.glob("*.safetensors")
+    small = sum(file.stat().st_size for file in files) <= _HASHED
+    return ModelInfo(
+        name=source.name,
+        title=source.title,
+        family=source.family or str(config.model_type),
+        kind=family.kind,
+        layers=depth,
+        heads=int(text_config.num_attention_heads),
+        width=int(text_config.hidden_size),
+        vocabulary=int(text_config.vocab_size),
+        max_tokens=longest(config, tokenizer),
+        parameters=reader.model.num_parameters(),
+        device=str(reader.device),
+        dtype=str(reader.model.dtype).removeprefix("torch."),
+        provides=frozenset(provides),
+        decoder_layers=above,
+        source=source.source,
+        fingerprint=source.fingerprint if small else "",
+    )
+
+
+def _with_spaces(info: ModelInfo, spaces: dict[int, Space]) -> ModelInfo:
+    if not spaces:
+        return info
+    return replace(info, provides=info.provides | {"latent"}, latent_layers=tuple(sorted(spaces)))
+
+
+def longest(config: Any, tokenizer: Any) -> int:
+    """The most tokens a model takes, by its position table or else by its tokenizer."""
+    text = config.get_text_config(decoder=True)
+    for name in ("max_position_embeddings", "n_positions"):
+        length = getattr(text, name, None)
+        if isinstance(length, int) and length > 0 and config.model_type not in _RELATIVE:
+            # RoBERTa's kin number their positions from behind the padding index.
+            offset = text.pad_token_id + 1 if config.model_type in _OFFSET else 0
+            return length - offset
+    stated = getattr(tokenizer, "model_max_length", None)
+    return int(stated) if stated and stated < 1_000_000 else _UNKNOWN_LENGTH
+
+
+# T5's kin know distances, not positions; what they state there is what they were trained on.
+_RELATIVE = ("t5", "mt5", "longt5", "umt5")
+_OFFSET = ("roberta", "xlm-roberta", "camembert", "xlm-roberta-xl", "data2vec-text")

@@ -1,0 +1,112 @@
+"""Every head's map as a thumbnail, without ever holding all maps.
+
+A thumbnail keeps the largest weight of each block of b × b weights, so that a lone peak does not
+fade. Thumbnails are kept with the trace: a causal model's old rows do not change, so a keystroke
+folds in its own rows only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from engine.probes.attention import layer_of
+from engine.probes.spec import NotAnswerable, Pass, ProbeSpec, to_numpy
+from engine.trace import LayerAttention
+from engine.types import MosaicQuery, MosaicResult
+
+_ROWS = 256
+"""Rows of attention computed at a time: bounds what is held to H·256·T floats."""
+
+
+@dataclass(slots=True)
+class Thumbnails:
+    """Block maxima `maps` (L, H, ⌈T/b⌉, ⌈S/b⌉) over the first `rows` queries."""
+
+    block: int
+    maps: Tensor
+    rows: int = 0
+    folded: int = field(default=0)
+
+    def keep(self, count: int) -> None:
+        """Keep only rows of blocks that lie wholly before `count`."""
+        if count < self.rows:
+            whole = count // self.block
+            self.rows = whole * self.block
+            self.maps = self.maps[:, :, :whole, :whole]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held."""
+        return self.maps.nbytes
+
+
+def block_size(rows: int, columns: int, size: int) -> int:
+    """The smallest power of two b such that maps shrunk by b have at most `size` cells a side."""
+    block = 1
+    while -(-max(rows, columns) // block) > size:
+        block *= 2
+    return block
+
+
+def shrink(weights: Tensor, block: int) -> Tensor:
+    """Largest weight of each block × block square: (H, t, S) → (H, ⌈t/b⌉, ⌈S/b⌉)."""
+    return torch.nn.functional.max_pool2d(weights, block, ceil_mode=True)
+
+
+def answer(passed: Pass, query: MosaicQuery) -> MosaicResult:
+    """Thumbnails of all heads of one stack."""
+    stack, first = layer_of(passed, 0, query.stack)
+    layers = passed.trace.attention[stack]
+    rows = len(first.queries)
+    if first.keys is None or rows == 0:
+        raise NotAnswerable("There is no token yet")
+    columns = first.keys.shape[1]
+    block = block_size(rows, columns, query.size)
+    key = f"mosaic {stack} {query.size}"
+    kept = passed.trace.memos.get(key)
+    if not isinstance(kept, Thumbnails) or kept.block > block:
+        heads = first.queries.rows().shape[0]
+        kept = Thumbnails(block, first.keys.new_zeros((len(layers), heads, 0, 0)).float())
+    while kept.block < block:
+        _double(kept)
+    _fold(kept, layers, rows, columns)
+    passed.trace.memos[key] = kept
+    return MosaicResult(stack=stack, maps=to_numpy(kept.maps), rows=rows, columns=columns)
+
+
+def _double(kept: Thumbnails) -> None:
+    """Make the blocks twice as large: the largest of four maxima is the maximum of all."""
+    if kept.rows:
+        kept.maps = shrink(kept.maps.flatten(0, 1), 2).unflatten(0, kept.maps.shape[:2])
+    kept.block *= 2
+
+
+def _fold(kept: Thumbnails, layers: list[LayerAttention], rows: int, columns: int) -> None:
+    """Bring the thumbnails up to `rows` queries."""
+    if kept.rows == rows:
+        return
+    block = kept.block
+    height, width = -(-rows // block), -(-columns // block)
+    maps = kept.maps.new_zeros((*kept.maps.shape[:2], height, width))
+    old = kept.maps
+    maps[:, :, : old.shape[2], : old.shape[3]] = old
+    # The last block may be half full: its new rows are joined to the maxima it has.
+    step = max(block, _ROWS // block * block)
+    for low in range(kept.rows // block * block, rows, step):
+        start, stop = max(low, kept.rows), min(low + step, rows)
+        for index, layer in enumerate(layers):
+            weights = layer.weights(start=start, stop=stop)  # (H, t, S)
+            if start > low:  # pad up to the block's first row
+                weights = torch.nn.functional.pad(weights, (0, 0, start - low, 0))
+            small = shrink(weights, block)  # (H, t/b, S/b)
+            part = maps[index, :, low // block : low // block + small.shape[1]]
+            torch.maximum(part, small, out=part)
+    kept.maps = maps
+    kept.folded += rows - kept.rows
+    kept.rows = rows
+
+
+PROBE = ProbeSpec(MosaicQuery, "attention", answer)

@@ -1,0 +1,198 @@
+"""What a forward pass left on the device, and how much of it an edit leaves true.
+
+Attention maps are not kept: all maps of one pass are L·H·T² numbers. A `Trace` keeps the queries
+and keys that attention used, after rotary embedding, and recomputes a map when one is asked for.
+See ARCHITECTURE.md, "Why attention is not stored".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from engine.arena import Arena
+from engine.types import Stack
+
+
+@dataclass(slots=True)
+class Segment:
+    """What rows `start` to `stop` of a layer's maps may look at.
+
+    With `causal`, row i sees keys up to i, counted from the end of the keys the rows were run with.
+    `allowed` (1 or H, t, S) marks the keys that may be seen; `bias` (1 or H, t, S) is added to the
+    scores. None means nothing to mark or add.
+    """
+
+    start: int
+    stop: int
+    causal: bool
+    allowed: Tensor | None = None
+    bias: Tensor | None = None
+
+
+@dataclass(slots=True)
+class LayerAttention:
+    """Queries and keys of one layer of one stack, and all that stands between them and the maps.
+
+    `queries` holds (H, T, d_h); `keys` is (H_kv, S, d_h), a view of the key cache where there is
+    one. `sinks` (H,) are scores of a key that is not there (GPT-OSS); `softcap` squashes scores
+    with ``c·tanh(s/c)`` (Gemma 2).
+    """
+
+    queries: Arena = field(default_factory=Arena)
+    keys: Tensor | None = None
+    scale: float = 1.0
+    softcap: float | None = None
+    sinks: Tensor | None = None
+    segments: list[Segment] = field(default_factory=list)
+    cached: bool = False
+
+    def keep(self, count: int) -> None:
+        """Forget queries, and with a causal stack keys, from `count` on."""
+        self.queries.keep(count)
+        if self.keys is not None and self.cached:
+            self.keys = self.keys[:, :count]
+        kept = []
+        for part in self.segments:
+            if part.start >= count:
+                continue
+            stop = min(part.stop, count)
+            rows = stop - part.start
+            cut = [None if m is None else m[:, :rows] for m in (part.allowed, part.bias)]
+            kept.append(Segment(part.start, stop, part.causal, cut[0], cut[1]))
+        self.segments = kept
+
+    def weights(self, head: int | None = None, start: int = 0, stop: int | None = None) -> Tensor:
+        """Attention of queries `start` to `stop` over all keys.
+
+        softmax(q·kᵀ·scale + mask), Vaswani et al. 2017 (1706.03762), as the model computed it.
+
+        Parameters
+        ----------
+        head : int, optional
+            One head; all of them by default.
+
+        Returns
+        -------
+        Tensor
+            float32, (H or 1, stop − start, S); rows sum to one, less what a sink took.
+        """
+        if self.keys is None:
+            raise RuntimeError("no keys were recorded for this layer")
+        queries = self.queries.rows()
+        stop = queries.shape[1] if stop is None else stop
+        heads, key_heads = queries.shape[0], self.keys.shape[0]
+        group = heads // key_heads  # query heads that share a key head
+        if head is None:
+            q, k = queries[:, start:stop], self.keys
+            # (H, t, d) → (H_kv, group·t, d): shared keys are multiplied once, never repeated.
+            q = q.reshape(key_heads, group * (stop - start), -1)
+        else:
+            q, k = queries[head : head + 1, start:stop], self.keys[head // group][None]
+        scores = torch.matmul(q, k.transpose(1, 2)).float()  # (H_kv, group·t, S) or (1, t, S)
+        scores = scores.view(-1, stop - start, k.shape[1])  # (H or 1, t, S)
+        scores *= self.scale
+        if self.softcap is not None:
+            scores = self.softcap * torch.tanh(scores / self.softcap)
+        for part in self.segments:
+            low, high = max(part.start, start), min(part.stop, stop)
+            if low < high:
+                _mask(scores[:, low - start : high - start], part, low, high, head)
+        if self.sinks is None:
+            return scores.softmax(dim=-1)
+        sinks = self.sinks.float() if head is None else self.sinks[head : head + 1].float()
+        sinks = sinks.view(-1, 1, 1).expand(-1, scores.shape[1], 1)
+        return torch.cat([scores, sinks], dim=-1).softmax(dim=-1)[..., :-1]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held by queries; keys are counted with the cache they belong to."""
+        held = self.queries.nbytes
+        if self.keys is not None and not self.cached:
+            held += self.keys.nbytes
+        return held
+
+
+def _mask(scores: Tensor, part: Segment, low: int, high: int, head: int | None) -> None:
+    """Mask and bias `scores` (h, high − low, S) in place by what `part` says of these rows."""
+    rows = slice(low - part.start, high - part.start)
+    seen = scores.shape[-1]
+    # A cache may have grown since these rows were run: no row saw what came after it.
+    if part.causal:
+        i = torch.arange(low, high, device=scores.device)
+        j = torch.arange(seen, device=scores.device)
+        scores.masked_fill_(j > i[:, None], -torch.inf)
+    if part.bias is not None:
+        bias = part.bias[:, rows]
+        bias = bias if head is None or bias.shape[0] == 1 else bias[head : head + 1]
+        scores[..., : bias.shape[-1]] += bias
+    if part.allowed is not None:
+        allowed = part.allowed[:, rows]
+        allowed = allowed if head is None or allowed.shape[0] == 1 else allowed[head : head + 1]
+        width = allowed.shape[-1]
+        scores[..., :width].masked_fill_(~allowed, -torch.inf)
+        scores[..., width:] = -torch.inf
+
+
+class Memo(Protocol):
+    """Something a probe keeps with a trace, so that the next answer only adds what is new."""
+
+    def keep(self, count: int) -> None:
+        """Forget whatever depends on tokens from `count` on."""
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held."""
+
+
+@dataclass(slots=True)
+class Trace:
+    """All that is known of the tokens run so far.
+
+    Attributes
+    ----------
+    ids, target_ids : list of int
+        The T tokens of the text, and those the decoder of an encoder-decoder read.
+    states : mapping of stack to list of Arena
+        The residual stream, depth 0 (input embeddings) to L (last block's output, before the final
+        norm): L + 1 arenas of (T, D) for each stack that has blocks.
+    attention : mapping of stack to list of LayerAttention
+        One a block.
+    final : Arena
+        (T, D) what the output embedding reads: the last state after the final norm.
+    cache_bytes : int
+        Bytes of the key-value cache the next suffix builds on.
+    """
+
+    ids: list[int] = field(default_factory=list)
+    target_ids: list[int] = field(default_factory=list)
+    states: dict[Stack, list[Arena]] = field(default_factory=dict)
+    attention: dict[Stack, list[LayerAttention]] = field(default_factory=dict)
+    final: Arena = field(default_factory=Arena)
+    cache: object = None
+    cache_bytes: int = 0
+    memos: dict[str, Memo] = field(default_factory=dict)
+
+    def keep(self, count: int) -> None:
+        """Forget everything that depends on tokens from `count` on. For causal stacks only."""
+        self.ids = self.ids[:count]
+        self.final.keep(count)
+        for arenas in self.states.values():
+            for arena in arenas:
+                arena.keep(count)
+        for layers in self.attention.values():
+            for layer in layers:
+                layer.keep(count)
+        for memo in self.memos.values():
+            memo.keep(count)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes this trace holds on the device, its cache included."""
+        held = self.final.nbytes + self.cache_bytes
+        held += sum(arena.nbytes for arenas in self.states.values() for arena in arenas)
+        held += sum(layer.nbytes for layers in self.attention.values() for layer in layers)
+        return held + sum(memo.nbytes for memo in self.memos.values())
