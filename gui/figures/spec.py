@@ -11,13 +11,14 @@ import pkgutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 import gui.figures
-from engine.types import ModelInfo, Query, Snapshot, Stack
+from engine.errors import UserError
+from engine.types import ModelInfo, Query, Result, Snapshot, Stack
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -36,7 +37,24 @@ class FigureOptions:
     stack: Stack | None = None
     scaling: Literal["linear", "log", "row"] = "linear"
 
+    def stack_of(self, model: ModelInfo) -> Stack:
+        """The stack that is meant, of those `model` has."""
+        return self.stack if self.stack in model.stacks else model.stacks[0]
 
+    def depth_of(self, model: ModelInfo) -> int:
+        """The depth in the residual stream that is meant, 0 to L; brought into range."""
+        depth = model.depth(self.stack_of(model))
+        return depth // 2 if self.layer is None else max(0, min(self.layer, depth))
+
+    def block_of(self, model: ModelInfo) -> int:
+        """The block, 0 to L − 1, that reads the state at that depth; at depth L the last one."""
+        return max(0, min(self.depth_of(model), model.depth(self.stack_of(model)) - 1))
+
+
+SHARED = frozenset({"spec", "style", "colour", "lettering", "numbers"})
+"""Modules of gui/figures/ that are no figure but serve all of them."""
+
+R = TypeVar("R", bound=Result)
 Arrays = Mapping[str, NDArray[np.generic]]
 
 
@@ -68,6 +86,21 @@ class FigureSpec:
     table: Callable[[Snapshot, FigureOptions], list[list[object]]]
 
 
+def answer_to(snapshot: Snapshot, query: Query, kind: type[R]) -> R:
+    """The answer to `query` in `snapshot`.
+
+    Raises
+    ------
+    UserError
+        If the model refused the query, with its reason, or it was never asked.
+    """
+    result = snapshot.results.get(query)
+    if isinstance(result, kind):
+        return result
+    reason = snapshot.refused.get(query) or "the answer at hand was given to another question"
+    raise UserError("Cannot export this view", reason, "Choose another layer, view or model")
+
+
 @cache
 def figure_specs() -> Mapping[str, FigureSpec]:
     """Find every figure there is, by key.
@@ -79,7 +112,7 @@ def figure_specs() -> Mapping[str, FigureSpec]:
     """
     specs: dict[str, FigureSpec] = {}
     for module in pkgutil.iter_modules(gui.figures.__path__, "gui.figures."):
-        if module.name.rpartition(".")[2] in ("spec", "style"):
+        if module.name.rpartition(".")[2] in SHARED:
             continue
         spec = getattr(importlib.import_module(module.name), "FIGURE", None)
         if not isinstance(spec, FigureSpec):

@@ -1,0 +1,161 @@
+"""Attention of one layer: one head's map, or the mean over heads, with its tokens."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from engine.types import (
+    AttentionQuery,
+    AttentionResult,
+    Floats,
+    ModelInfo,
+    Query,
+    Snapshot,
+)
+from gui.figures import colour, lettering, style
+from gui.figures.numbers import blocks, plain
+from gui.figures.spec import Arrays, FigureOptions, FigureSpec, answer_to
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.colors import Normalize
+    from matplotlib.figure import Figure
+
+_NUMBERED = 12
+"""Up to so many tokens a side the weights are written into the cells."""
+
+_LABEL = 0.95
+
+
+def queries(options: FigureOptions, model: ModelInfo) -> tuple[Query, ...]:
+    """One map where a head was chosen, else all heads of the layer."""
+    return (AttentionQuery(options.block_of(model), options.head, options.stack_of(model)),)
+
+
+def _answer(snapshot: Snapshot, options: FigureOptions) -> AttentionResult:
+    return answer_to(snapshot, queries(options, snapshot.model)[0], AttentionResult)
+
+
+def _axis_side(count: int) -> float:
+    """How many inches `count` tokens get: room for numbers, then a slow growth up to a page."""
+    if count <= _NUMBERED:
+        return 0.34 * count
+    return min(6.0, 0.34 * _NUMBERED + 0.06 * (count - _NUMBERED))
+
+
+def draw(figure: Figure, snapshot: Snapshot, options: FigureOptions) -> None:
+    """Draw one map: a row for each query, a column for each key, the future masked."""
+    model, found = snapshot.model, _answer(snapshot, options)
+    weights = found.weights if found.weights.ndim == 2 else found.weights.mean(axis=0)  # (T, S)
+    rows = [lettering.label(token.text) for token in snapshot.queries_for(found.stack)]
+    columns = [lettering.label(token.text) for token in snapshot.keys_for(found.stack)]
+    causal = found.stack == "decoder"
+    if causal:
+        future = np.triu(np.ones(weights.shape, bool), k=1)
+        weights = np.where(future, np.float32(np.nan), weights)
+
+    cell = _axis_side(max(weights.shape)) / max(weights.shape)
+    width, height = (max(cell * n, min(0.16 * n, 1.0)) for n in (len(columns), len(rows)))
+    left = style.MARGIN + 0.16 + style.longest(rows, _LABEL) + 0.06
+    above = style.longest(columns, _LABEL) + 0.22
+    # The legend of colours must have room for its name, however few the tokens.
+    bar = max(1.5, min(height, 2.4))
+    head = f"mean over {model.heads} heads" if options.head is None else f"head {options.head}"
+    title = style.heading(
+        model, f"{style.place_name(model, found.stack)}attention", f"layer {found.layer}", head
+    )
+    top = style.title_height() + above
+    body = max(height, bar)
+    style.sized(
+        figure, left + width + 0.85, top + body + (0.3 if causal else 0) + style.MARGIN, title
+    )
+    on = style.axes(figure, left, top, width, height)
+    shown, norm, legend = colour.scaled(weights, options.scaling)
+    drawn = style.cells(on, shown, colour.sequential(), norm)
+    style.label_cells(on, columns, "x", width, _LABEL)
+    style.label_cells(on, rows, "y", height, _LABEL)
+    for spine in on.spines.values():
+        spine.set_color(colour.LINE)
+    style.write(figure, left, top - above, "key (attended to) →", size=style.SMALL, va="top")
+    style.write(
+        figure, style.MARGIN, top, "← query (attends)", size=style.SMALL, va="top", rotation=90
+    )
+    if len(rows) <= _NUMBERED and len(columns) <= _NUMBERED:
+        _write_weights(on, weights, shown, norm)
+    place = (left + width + 0.2, top, bar)
+    style.colour_bar(figure, drawn, place, legend, "min" if options.scaling == "log" else "neither")
+    if causal:
+        _masked_key(figure, left, top + body + 0.1)
+    each = blocks(max(weights.shape), style.PIXELS)
+    if each > 1:
+        note = f"each cell: largest weight of {each} × {each}"
+        style.write(figure, left + 1.6, top + body + 0.1, note, size=style.SMALL, va="top")
+
+
+def _masked_key(figure: Figure, left: float, top: float) -> None:
+    """Say what the grey cells are."""
+    square = style.axes(figure, left, top, 0.11, 0.11)
+    square.set(facecolor=colour.MASKED, xticks=[], yticks=[])
+    for spine in square.spines.values():
+        spine.set_color(colour.LINE)
+    says = "masked: a token sees no later token"
+    style.write(figure, left + 0.17, top + 0.055, says, size=style.SMALL, va="center")
+
+
+def _write_weights(on: Axes, weights: Floats, shown: Floats, norm: Normalize) -> None:
+    """Write each weight into its cell, as .42, in a colour that can be read on it."""
+    for (row, column), weight in np.ndenumerate(weights):
+        if np.isfinite(weight):
+            dark = float(norm(shown[row, column])) > 0.55
+            text = f"{weight:.2f}".removeprefix("0") if weight < 0.995 else "1.0"
+            on.text(
+                column + 0.5,
+                row + 0.54,
+                text,
+                ha="center",
+                va="center",
+                fontsize=6,
+                color="white" if dark else colour.INK,
+            )
+
+
+def arrays(snapshot: Snapshot, options: FigureOptions) -> Arrays:
+    """`weights` (T, S) of the chosen head or (H, T, S) of all, and `layer` (and `head`)."""
+    found = _answer(snapshot, options)
+    numbers: dict[str, np.ndarray[tuple[int, ...], np.dtype[np.generic]]] = {
+        "weights": found.weights,
+        "layer": np.array(found.layer, np.int64),
+    }
+    if options.head is not None:
+        numbers["head"] = np.array(options.head, np.int64)
+    return numbers
+
+
+def table(snapshot: Snapshot, options: FigureOptions) -> list[list[object]]:
+    """One row for each head and query, one column for each key."""
+    found = _answer(snapshot, options)
+    queries_, keys = snapshot.queries_for(found.stack), snapshot.keys_for(found.stack)
+    maps = found.weights if found.weights.ndim == 3 else found.weights[None]  # (H, T, S)
+    first = options.head or 0
+    header: list[object] = ["head", "query", "token"]
+    header += [f"{place} {token.text}" for place, token in enumerate(keys)]
+    return [
+        header,
+        *(
+            [first + head, place, queries_[place].text, *row]
+            for head, one in enumerate(plain(maps))
+            for place, row in enumerate(one)
+        ),
+    ]
+
+
+FIGURE = FigureSpec(
+    key="attention",
+    needs=frozenset({"attention"}),
+    queries=queries,
+    draw=draw,
+    arrays=arrays,
+    table=table,
+)

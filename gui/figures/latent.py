@@ -1,0 +1,173 @@
+"""The context's path through the latent space: μ of each token, ellipses of σ, the cloud behind."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from engine.types import Floats, LatentQuery, LatentResult, ModelInfo, Query, Snapshot
+from gui.figures import colour, lettering, style
+from gui.figures.numbers import plain, text_array
+from gui.figures.spec import Arrays, FigureOptions, FigureSpec, answer_to
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_SIDE = 4.2
+
+
+def queries(options: FigureOptions, model: ModelInfo) -> tuple[Query, ...]:
+    """The space of the chosen layer if there is one, else the model's own."""
+    return (LatentQuery(options.layer if options.layer in model.latent_layers else None),)
+
+
+def _answer(snapshot: Snapshot, options: FigureOptions) -> LatentResult:
+    return answer_to(snapshot, queries(options, snapshot.model)[0], LatentResult)
+
+
+def draw(figure: Figure, snapshot: Snapshot, options: FigureOptions) -> None:
+    """Draw the reference states, the ellipses, the path in reading order and the tokens."""
+    from matplotlib.lines import Line2D
+
+    model, found = snapshot.model, _answer(snapshot, options)
+    labels = [lettering.label(token.text) for token in snapshot.tokens]
+    size = found.mu.shape[1]
+    title = style.heading(model, "latent space", f"layer {found.layer}", f"Z = {size}")
+    top = style.title_height()
+    left = style.MARGIN + 0.5
+    style.sized(figure, left + _SIDE + style.MARGIN, top + _SIDE + 0.72, title)
+    on = style.axes(figure, left, top, _SIDE, _SIDE)
+    _limits(on, found)
+    # Thousands of points as outlines would make a file of megabytes.
+    cloud = found.reference
+    on.scatter(
+        cloud[:, 0], cloud[:, 1], s=3, color="#b9c0c9", linewidths=0, rasterized=True, zorder=1
+    )
+    _ellipses(on, found)
+    _path(on, found.xy)
+    style.points(on, found.xy, labels)
+    if size == 2:
+        on.set(xlabel="z₁", ylabel="z₂")
+    else:
+        on.set(xlabel="first principal component of μ", ylabel="second principal component of μ")
+    handles = [
+        Line2D([], [], marker="o", markersize=3, color=style.PATH, label="μ, in reading order"),
+        Line2D([], [], marker="o", markersize=8, ls="", mfc="#e8d5c0", mec=colour.ACCENT, mew=0.5),
+        Line2D([], [], marker="o", markersize=2, ls="", color="#b9c0c9"),
+    ]
+    handles[1].set_label("1 σ of q(z | x)")
+    handles[2].set_label(f"{len(found.reference)} reference states")
+    figure.legend(handles=handles, loc="lower left", ncols=3, bbox_to_anchor=(0.02, 0.0))
+
+
+def _limits(on: Axes, found: LatentResult) -> None:
+    """Show the tokens and nearly all of the cloud, one unit as long in both directions."""
+    spread = np.sqrt(np.einsum("tii->ti", found.covariance))  # (T, 2)
+    points = np.concatenate([found.xy - spread, found.xy + spread])
+    if len(found.reference):
+        # A handful of far outliers shall not shrink everything else to a dot.
+        points = np.concatenate([points, np.percentile(found.reference, [0.5, 99.5], axis=0)])
+    low, high = points.min(axis=0), points.max(axis=0)
+    middle, half = (low + high) / 2, max(float((high - low).max()) * 0.54, 1e-3)
+    on.set(
+        xlim=(middle[0] - half, middle[0] + half),
+        ylim=(middle[1] - half, middle[1] + half),
+        aspect="equal",
+    )
+
+
+def _ellipses(on: Axes, found: LatentResult) -> None:
+    """Draw one standard deviation of each posterior, in the picture's plane."""
+    from matplotlib.collections import EllipseCollection
+
+    values, vectors = np.linalg.eigh(found.covariance.astype(np.float64))  # (T, 2), (T, 2, 2)
+    across = 2 * np.sqrt(np.maximum(values, 0))
+    angles = np.degrees(np.arctan2(vectors[:, 1, 0], vectors[:, 0, 0]))
+    on.add_collection(
+        EllipseCollection(
+            across[:, 0],
+            across[:, 1],
+            angles,
+            units="xy",
+            offsets=found.xy,
+            transOffset=on.transData,
+            facecolor=(*_accent(), 0.10),
+            edgecolor=(*_accent(), 0.55),
+            linewidth=0.5,
+            zorder=2,
+        )
+    )
+
+
+def _accent() -> tuple[float, float, float]:
+    from matplotlib.colors import to_rgb
+
+    return to_rgb(colour.ACCENT)
+
+
+def _path(on: Axes, xy: Floats) -> None:
+    """Join the tokens in reading order, later ones darker, with an arrow at the last."""
+    from matplotlib.collections import LineCollection
+
+    if len(xy) < 2:
+        return
+    steps = np.stack([xy[:-1], xy[1:]], axis=1)  # (T − 1, 2, 2)
+    lines = LineCollection(list(steps), cmap=style.reading_order(), linewidths=0.8, zorder=4)
+    lines.set_array(np.arange(1, len(xy)))
+    lines.set_clim(0, len(xy) - 1)
+    on.add_collection(lines)
+    on.annotate(
+        "",
+        xy=tuple(xy[-1]),
+        xytext=tuple(xy[-2]),
+        arrowprops={"arrowstyle": "-|>", "color": style.PATH, "lw": 0.8, "shrinkB": 2},
+        zorder=4,
+    )
+
+
+def arrays(snapshot: Snapshot, options: FigureOptions) -> Arrays:
+    """`mu`, `logvar` (T, Z), `xy` (T, 2), `covariance` (T, 2, 2), the reference, and `layer`.
+
+    `reference` (N, 2) are held-out states in the same picture, `labels` (N,) says which of
+    `label_names` each belongs to.
+    """
+    found = _answer(snapshot, options)
+    return {
+        "mu": found.mu,
+        "logvar": found.logvar,
+        "xy": found.xy,
+        "covariance": found.covariance,
+        "reference": found.reference,
+        "labels": found.labels,
+        "label_names": text_array(found.label_names),
+        "layer": np.array(found.layer, np.int64),
+    }
+
+
+def table(snapshot: Snapshot, options: FigureOptions) -> list[list[object]]:
+    """A row for each token: its place in the picture, its posterior's mean and log-variance."""
+    found = _answer(snapshot, options)
+    size = found.mu.shape[1]
+    header: list[object] = ["position", "id", "token", "x", "y"]
+    header += [f"mu{index}" for index in range(size)]
+    header += [f"logvar{index}" for index in range(size)]
+    rows = zip(snapshot.tokens, plain(found.xy), plain(found.mu), plain(found.logvar), strict=True)
+    return [
+        header,
+        *(
+            [place, token.id, token.text, *point, *mean, *spread]
+            for place, (token, point, mean, spread) in enumerate(rows)
+        ),
+    ]
+
+
+FIGURE = FigureSpec(
+    key="latent",
+    needs=frozenset({"latent"}),
+    queries=queries,
+    draw=draw,
+    arrays=arrays,
+    table=table,
+)
