@@ -1,0 +1,195 @@
+"""From what the user chose to what the views draw.
+
+A change becomes a request with the queries of the visible views; a snapshot is drawn by the visible
+views whose queries it answers. Hidden views cost nothing: they are drawn when they are shown.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Protocol
+
+from PySide6.QtCore import QEvent, QObject, QTimer, Signal
+from PySide6.QtWidgets import QWidget
+
+from engine.types import ModelInfo, Query, Request, Snapshot
+from gui.session import Session
+from gui.view import View
+
+
+class Asks(Protocol):
+    """What the controller needs of a bridge."""
+
+    def submit(self, request: Request) -> None:
+        """Take a request."""
+
+
+class Controller(QObject):
+    """Forms requests and hands snapshots to the views.
+
+    Signals
+    -------
+    rendered(Snapshot)
+        The visible views drew it.
+    painted(float)
+        Milliseconds from the keystroke to the picture on the screen.
+    viewDrawn(str)
+        The view of that key drew a snapshot.
+
+    Attributes
+    ----------
+    latest : Snapshot or None
+        The last answer of the model that is loaded now.
+    limit : int or None
+        The most tokens to run, None for the engine's own limit.
+    """
+
+    rendered = Signal(object)
+    painted = Signal(float)
+    viewDrawn = Signal(str)
+
+    def __init__(self, session: Session, bridge: Asks, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self.session = session
+        self.latest: Snapshot | None = None
+        self.limit: int | None = None
+        self.latency_ms = 0.0
+        self._bridge = bridge
+        self._views: dict[str, View] = {}
+        self._shown: set[str] = set()
+        self._stale: set[str] = set()
+        self._seq = 0
+        self._epoch = 0
+        self._asked: tuple[object, ...] = ()
+        self._born: float | None = None
+        self._window: QWidget | None = None
+        # Several choices that change together (layer and head, say) make one request.
+        self._soon = QTimer(self)
+        self._soon.setSingleShot(True)
+        self._soon.setInterval(0)
+        self._soon.timeout.connect(self.ask)
+        session.textChanged.connect(self.ask)  # a keystroke does not wait for the event loop
+        for signal in (
+            session.targetChanged,
+            session.layerChanged,
+            session.headChanged,
+            session.stackChanged,
+            session.selectionChanged,
+        ):
+            signal.connect(self._ask_soon)
+
+    def add_view(self, key: str, view: View) -> None:
+        """Take a view in; it is hidden until `set_shown` says otherwise."""
+        self._views[key] = view
+        self._stale.add(key)
+        view.queriesChanged.connect(self._ask_soon)
+
+    def watch(self, window: QWidget) -> None:
+        """Time the pictures by when `window` has painted them."""
+        self._window = window
+        window.installEventFilter(self)
+
+    def set_shown(self, key: str, shown: bool) -> None:
+        """Tell that a view became visible or hidden."""
+        if shown == (key in self._shown) or key not in self._views:
+            return
+        if not shown:
+            self._shown.discard(key)
+            return
+        self._shown.add(key)
+        if key in self._stale and self.latest is not None:
+            self._draw(key, self.latest)
+        self._ask_soon()
+
+    def set_model(self, model: ModelInfo) -> None:
+        """Take a newly loaded model: what was drawn is another one's, so ask anew."""
+        self._epoch += 1
+        self.latest = None
+        self._stale = set(self._views)
+        self.session.set_model(model)
+        self._asked = ()
+        self.ask()
+
+    def set_limit(self, limit: int | None) -> None:
+        """Change the most tokens that are run."""
+        self.limit = limit
+        self.ask()
+
+    def ask_again(self) -> None:
+        """Ask although nothing changed: an answer was lost to a failure or a cancelled load."""
+        self._asked = ()
+        self.ask()
+
+    def queries(self) -> tuple[Query, ...]:
+        """What the visible views need, each thing once."""
+        return tuple(
+            dict.fromkeys(
+                query
+                for key, view in self._views.items()
+                if key in self._shown
+                for query in view.queries()
+            )
+        )
+
+    def request(self, queries: tuple[Query, ...]) -> Request:
+        """Make a request for the text as it is now."""
+        self._seq += 1
+        return Request(
+            seq=self._seq,
+            epoch=self._epoch,
+            text=self.session.text,
+            queries=queries,
+            target=self.session.target or None,
+            limit=self.limit,
+            born=time.perf_counter(),
+        )
+
+    def ask(self) -> None:
+        """Ask for what is visible, unless just that was asked already."""
+        self._soon.stop()
+        session = self.session
+        if session.model is None:
+            return
+        queries = self.queries()
+        wanted = (self._epoch, session.text, session.target, self.limit, queries)
+        if wanted == self._asked:
+            return
+        self._asked = wanted
+        self._bridge.submit(self.request(queries))
+
+    def take(self, snapshot: Snapshot) -> None:
+        """Draw a snapshot, if it is of the model that is loaded now."""
+        if snapshot.request.epoch != self._epoch:
+            return
+        self.latest = snapshot
+        self._stale = set(self._views)
+        self.session.clamp_to(len(snapshot.tokens))
+        self._born = snapshot.request.born
+        for key in tuple(self._shown):
+            self._draw(key, snapshot)
+        self.rendered.emit(snapshot)
+
+    def _ask_soon(self) -> None:
+        self._soon.start()
+
+    def _draw(self, key: str, snapshot: Snapshot) -> None:
+        view = self._views[key]
+        # A view that has come to want something else meanwhile waits for the answer to that.
+        if all(q in snapshot.results or q in snapshot.refused for q in view.queries()) or (
+            not snapshot.tokens
+        ):
+            view.render_snapshot(snapshot)
+            self._stale.discard(key)
+            self.viewDrawn.emit(key)
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """Note when the window has painted what a snapshot changed."""
+        if event.type() == QEvent.Type.UpdateRequest and self._born is not None:
+            # The window paints while it handles this event; the timer fires once it has.
+            born, self._born = self._born, None
+            QTimer.singleShot(0, self, lambda: self._tell(born))
+        return False
+
+    def _tell(self, born: float) -> None:
+        self.latency_ms = (time.perf_counter() - born) * 1e3
+        self.painted.emit(self.latency_ms)
