@@ -28,6 +28,9 @@ from gui.widgets.token_axis import NO_MARKS, Marks
 REACH = 12.0
 """How near the mouse must be to a point to mean it, in pixels."""
 
+LIVELY = 200
+"""Up to so many points move to their new places; more cannot be drawn often enough to be smooth."""
+
 MARGIN = 64
 """Points this far beyond the edge are still drawn, for the sake of their labels."""
 
@@ -123,7 +126,7 @@ class ScatterMap(Plane):
             self._start = geometry.moved_from(drawn, points, same)
             wanted = self._range_for_new_points(goal, inside_before)
             still = wanted == self.seen and np.array_equal(self._start, points, equal_nan=True)
-            self.go_to(wanted, animated=not still)
+            self.go_to(wanted, animated=not still and len(points) <= LIVELY)
         self._describe()
         self.update()
 

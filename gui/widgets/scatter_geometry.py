@@ -139,7 +139,7 @@ def ellipse_axes(covariance: NDArray[np.floating]) -> tuple[float, float, float]
 
 def path_strengths(count: int) -> NDArray[np.float64]:
     """How strongly each of the `count` − 1 steps of a path is drawn: rising from old to new."""
-    return np.linspace(0.15, 0.7, max(count - 1, 0))
+    return np.linspace(0.35, 0.85, max(count - 1, 0))
 
 
 def ticks(low: float, high: float, scale: float, apart: float = 64.0) -> tuple[list[float], int]:
@@ -252,24 +252,30 @@ def rasterise(
     with np.errstate(invalid="ignore"):
         near = (np.abs(pixels - (width / 2, height / 2)) <= (width / 2 + 8, height / 2 + 8)).all(1)
     column, row = np.floor(pixels[near]).astype(np.intp).T
-    reach = int(radius)
+    dots = colours[near]
+    reach = math.ceil(radius)
     steps = range(-reach, reach + 1)
-    disc = [(dx, dy) for dy in steps for dx in steps if dx * dx + dy * dy <= radius * radius]
     flat: list[NDArray[np.intp]] = []
     shade: list[NDArray[np.uint32]] = []
-    for dx, dy in disc:
+    cover: list[NDArray[np.float64]] = []
+    for dx, dy in ((dx, dy) for dy in steps for dx in steps):
+        # How much of the pixel a round dot covers, roughly: a hard edge would make small dots
+        # crosses.
+        part = min(1.0, radius + 0.5 - math.hypot(dx, dy))
+        if part < 0.1:
+            continue
         x, y = column + dx, row + dy
         inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
         flat.append(y[inside] * width + x[inside])
-        shade.append(colours[near][inside])
+        shade.append(dots[inside])
+        cover.append(np.full(len(flat[-1]), part))
     at = np.concatenate(flat)
     if not len(at):
         return image.reshape(height, width)
     image[at] = np.concatenate(shade)
-    counts = np.bincount(at, minlength=height * width)
-    drawn = np.flatnonzero(counts)
-    alpha = 1 - (1 - opacity) ** np.arange(33)
-    share = alpha[np.minimum(counts[drawn], 32)]
+    covered = np.bincount(at, np.concatenate(cover), minlength=height * width)
+    drawn = np.flatnonzero(covered)
+    share = 1 - (1 - opacity) ** covered[drawn]
     colour = image[drawn]
     channels = [(((colour >> shift) & 255) * share + 0.5).astype(np.uint32) for shift in (16, 8, 0)]
     image[drawn] = (

@@ -15,8 +15,8 @@ from gui.widgets import scatter_geometry as geometry
 from gui.widgets.scatter_geometry import LabelPlacer, Points, Range
 from gui.widgets.token_axis import Marks
 
-DOT = 3.5
-"""Radius of a point in pixels."""
+DOT, SMALL_DOT, CROWD = 3.5, 2.5, 150
+"""Radius of a point in pixels, and that of points from `CROWD` of them on."""
 
 RING = 6.5
 """Radius of a selected or pinned point in pixels."""
@@ -53,8 +53,8 @@ def cloud_image(
         width,
         height,
         shades,
-        radius=(1.0 if len(cloud) > MANY else 1.5) * ratio,
-        opacity=0.55 if palette else 0.35,
+        radius=(0.8 if len(cloud) > MANY and not palette else 1.3) * ratio,
+        opacity=0.7 if palette else 0.3,
     )
     # The copy outlives the array whose memory the first image borrows.
     borrowed = QImage(
@@ -178,12 +178,13 @@ def paint_points(
     """Draw the points in view: ringed where pinned, large and in the accent where selected."""
     colours = theme.current()
     accent, ground = QColor(colours.accent), QColor(colours.panel)
+    dot = DOT if len(at) < CROWD else SMALL_DOT
     painter.setPen(QPen(ground, 1))
     painter.setBrush(QColor(colours.text))
     for index in np.flatnonzero(near):
         x, y = at[index]
-        placer.take(x - DOT, y - DOT, 2 * DOT, 2 * DOT)
-        painter.drawEllipse(QPointF(x, y), DOT, DOT)
+        placer.take(x - dot, y - dot, 2 * dot, 2 * dot)
+        painter.drawEllipse(QPointF(x, y), dot, dot)
     painter.setPen(QPen(accent, 1.5))
     painter.setBrush(Qt.BrushStyle.NoBrush)
     for pinned in marks.pinned:
