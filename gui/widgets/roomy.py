@@ -1,0 +1,165 @@
+"""Lines of a plain text edit: air between them, and where on them tokens stand.
+
+Qt offers a distance of lines only for rich text, and no way to ask where a stretch of text was
+drawn.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from PySide6.QtCore import QPointF, QRectF, Qt
+from PySide6.QtGui import QFontMetricsF, QTextBlock, QTextDocument, QTextLine
+from PySide6.QtWidgets import QPlainTextDocumentLayout
+
+from gui.widgets.spans import SpanIndex
+
+_RIGHT_TO_LEFT = re.compile(
+    "[\u0590-\u08ff\u200f\u202a-\u202e\u2066-\u2069\ufb1d-\ufdff\ufe70-\ufeff"
+    "\U00010800-\U00010fff\U0001e800-\U0001efff]"
+)
+"""Letters and marks that make a line run from right to left, somewhere."""
+_NARROW = 3.0
+"""Width of what has none, such as a mark on the letter before it, in pixels."""
+_LINE_END = 8.0
+"""Width of a line's end, in pixels."""
+_ABOVE = 2.0
+"""Every line is moved at least this far down: so a line that was moved is told from a fresh one."""
+
+
+class RoomyLayout(QPlainTextDocumentLayout):
+    """Lays lines out `spacing` times as far apart as the document's font would.
+
+    Qt lays a block out when its picture is first asked for and again when it changed; either way
+    it then asks for the block's bounding rectangle, and there the lines are moved apart. Baselines
+    keep one distance, `pitch` pixels, whichever fonts stand in for missing characters, unless a
+    line is taller.
+    """
+
+    def __init__(self, document: QTextDocument, spacing: float = 1.32) -> None:
+        super().__init__(document)
+        # Asking Qt for the document of a layout makes PySide6 6.11 take the layout for its owner,
+        # and delete the document with it.
+        metrics = QFontMetricsF(document.defaultFont())
+        self.pitch = float(math.ceil(metrics.height() * spacing))
+        self._baseline = (self.pitch - metrics.height()) / 2 + metrics.ascent()
+
+    def blockBoundingRect(self, block: QTextBlock) -> QRectF:
+        """Lay `block` out if need be and return its rectangle, the block's own corner at (0, 0)."""
+        rectangle = super().blockBoundingRect(block)
+        layout = block.layout() if block.isValid() else None
+        if layout is None or not layout.lineCount() or layout.lineAt(0).y() >= _ABOVE:
+            return rectangle
+        top = 0.0
+        for number in range(layout.lineCount()):
+            line = layout.lineAt(number)
+            above = max(_ABOVE, self._baseline - line.ascent())
+            line.setPosition(QPointF(line.x(), top + above))
+            top += max(self.pitch, above + line.height())
+        return super().blockBoundingRect(block)
+
+
+def runs_backwards(text: str) -> bool:
+    """Whether any of `text` runs from right to left."""
+    return not text.isascii() and _RIGHT_TO_LEFT.search(text) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A stretch of one token on one line, in the viewport's pixels."""
+
+    token: int
+    box: QRectF
+
+
+def line_pieces(
+    block: QTextBlock,
+    line: QTextLine,
+    corner: QPointF,
+    index: SpanIndex,
+    metrics: QFontMetricsF,
+    mixed: bool = True,
+) -> list[Piece]:
+    """Where the tokens of a line stand.
+
+    Parameters
+    ----------
+    block, line : QTextBlock, QTextLine
+        A line of a block that was laid out.
+    corner : QPointF
+        The block's upper left corner on the viewport.
+    index : SpanIndex
+        The tokens' spans, in UTF-16 units of the document.
+    metrics : QFontMetricsF
+        Of the document's own font: boxes have one height, whichever fonts stand in.
+    mixed : bool
+        Whether some of the text may run from right to left; see `runs_backwards`.
+    """
+    layout = block.layout()
+    base = block.position()
+    # What an input method composes stands in the layout, but not yet in the document.
+    gap = layout.preeditAreaPosition()
+    composed = len(layout.preeditAreaText().encode("utf-16-le")) // 2 if gap >= 0 else 0
+
+    def in_layout(unit: int) -> int:
+        return unit - base + (composed if composed and unit - base > gap else 0)
+
+    def in_document(unit: int) -> int:
+        return base + (max(gap, unit - composed) if composed and unit > gap else unit)
+
+    def edge(unit: int, side: QTextLine.Edge = QTextLine.Edge.Leading) -> float:
+        place = line.cursorToX(in_layout(unit), side)
+        # Qt's answer is x and the position, which its Python types know as an object.
+        return float(place[0]) if isinstance(place, tuple) else 0.0
+
+    first = in_document(line.textStart())
+    last = in_document(line.textStart() + line.textLength())
+    # The end of a paragraph is a character too, and may be a token's.
+    ends = line.lineNumber() == layout.lineCount() - 1 and block.next().isValid()
+    backwards = block.textDirection() == Qt.LayoutDirection.RightToLeft
+    top = corner.y() + line.y() + line.ascent() - metrics.ascent()
+    pieces = []
+    for share in index.between(first, last + ends):
+        low, high = max(share.start, first), min(share.end, last)
+        if low >= high:
+            stretches = []
+        elif mixed:
+            stretches = _stretches(low, high, edge)
+        else:
+            stretches = [(edge(low), edge(high))]
+        if ends and share.end > last:
+            end = edge(last)
+            stretches.append((end - _LINE_END, end) if backwards else (end, end + _LINE_END))
+        for left, right in _joined(stretches):
+            width = (right - left) / share.columns
+            start = corner.x() + left + share.column * width
+            pieces.append(Piece(share.token, QRectF(start, top, width, metrics.height())))
+    return pieces
+
+
+def _stretches(
+    low: int, high: int, edge: Callable[[int, QTextLine.Edge], float]
+) -> list[tuple[float, float]]:
+    """Left and right of each character: neighbours in the text need not be so on the line."""
+    made = []
+    for unit in range(low, high):
+        one, other = edge(unit, QTextLine.Edge.Leading), edge(unit, QTextLine.Edge.Trailing)
+        made.append((min(one, other), max(one, other)))
+    return made
+
+
+def _joined(stretches: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Join what touches; give what has no width a little, so that it can be seen and hit."""
+    joined: list[tuple[float, float]] = []
+    for left, right in sorted(stretches):
+        if joined and left <= joined[-1][1] + 0.5:
+            joined[-1] = (joined[-1][0], max(joined[-1][1], right))
+        else:
+            joined.append((left, right))
+    return [
+        (left, right) if right - left >= _NARROW else (right - _NARROW, right)
+        for left, right in joined
+    ]
