@@ -64,20 +64,23 @@ def draw(figure: Figure, snapshot: Snapshot, options: FigureOptions) -> None:
     bar = max(1.5, min(height, 2.4))
     head = f"mean over {model.heads} heads" if options.head is None else f"head {options.head}"
     title = style.heading(
-        model, f"{style.place_name(model, found.stack)}attention", f"layer {found.layer}", head
+        model, style.of_stack(model, found.stack, "attention"), f"layer {found.layer}", head
     )
     top = style.title_height() + above
     body = max(height, bar)
-    style.sized(
-        figure, left + width + 0.85, top + body + (0.3 if causal else 0) + style.MARGIN, title
-    )
+    each = blocks(max(weights.shape), style.PIXELS)
+    step = style.step_for(min(width / len(columns), height / len(rows)), style.LABEL_PITCH)
+    notes = [f"every {style.ordinal(step)} token is named"] if step > 1 else []
+    notes += [f"each cell: the largest weight of {each} × {each}"] if each > 1 else []
+    below = (0.22 if causal else 0) + (0.2 if notes else 0)
+    right = left + width + 0.85
+    style.sized(figure, right, top + body + below + style.MARGIN, title)
     on = style.axes(figure, left, top, width, height)
     shown, norm, legend = colour.scaled(weights, options.scaling)
     drawn = style.cells(on, shown, colour.sequential(), norm)
     style.label_cells(on, columns, "x", width, _LABEL)
     style.label_cells(on, rows, "y", height, _LABEL)
-    for spine in on.spines.values():
-        spine.set_color(colour.LINE)
+    on.spines[:].set_color(colour.LINE)
     style.write(figure, left, top - above, "key (attended to) →", size=style.SMALL, va="top")
     style.write(
         figure, style.MARGIN, top, "← query (attends)", size=style.SMALL, va="top", rotation=90
@@ -86,20 +89,18 @@ def draw(figure: Figure, snapshot: Snapshot, options: FigureOptions) -> None:
         _write_weights(on, weights, shown, norm)
     place = (left + width + 0.2, top, bar)
     style.colour_bar(figure, drawn, place, legend, "min" if options.scaling == "log" else "neither")
+    under = top + body + 0.1
     if causal:
-        _masked_key(figure, left, top + body + 0.1)
-    each = blocks(max(weights.shape), style.PIXELS)
-    if each > 1:
-        note = f"each cell: largest weight of {each} × {each}"
-        style.write(figure, left + 1.6, top + body + 0.1, note, size=style.SMALL, va="top")
+        _masked_key(figure, left, under)
+    says = "; ".join(notes)
+    style.write(figure, left, under + (0.2 if causal else 0), says, size=style.SMALL, va="top")
 
 
 def _masked_key(figure: Figure, left: float, top: float) -> None:
     """Say what the grey cells are."""
     square = style.axes(figure, left, top, 0.11, 0.11)
     square.set(facecolor=colour.MASKED, xticks=[], yticks=[])
-    for spine in square.spines.values():
-        spine.set_color(colour.LINE)
+    square.spines[:].set_color(colour.LINE)
     says = "masked: a token sees no later token"
     style.write(figure, left + 0.17, top + 0.055, says, size=style.SMALL, va="center")
 

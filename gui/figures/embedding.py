@@ -14,7 +14,7 @@ from gui.figures.spec import Arrays, FigureOptions, FigureSpec, answer_to
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_LABEL, _WIDE, _LENGTHS, _MAP = 0.95, 3.4, 0.6, 2.6
+_LABEL, _WIDE, _LENGTHS, _MAP = 0.95, 3.0, 0.5, 2.3
 
 
 def _stack(options: FigureOptions, model: ModelInfo) -> Stack:
@@ -46,23 +46,23 @@ def draw(figure: Figure, snapshot: Snapshot, options: FigureOptions) -> None:
     high = min(6.5, max(_MAP, 0.13 * count))
     left = style.MARGIN + style.longest(labels, _LABEL) + 0.06
     where = "input embeddings" if found.layer == 0 else "residual stream"
-    title = style.heading(
-        model, f"{style.place_name(model, found.stack)}{where}", f"layer {found.layer}"
-    )
+    title = style.heading(model, style.of_stack(model, found.stack, where), f"layer {found.layer}")
     # A few dimensions are often a hundred times larger than the rest and would leave it white.
     magnitude = np.abs(found.values)
     limit = float(np.percentile(magnitude, 99)) or 1.0
     each = blocks(width, style.PIXELS)
-    about = f"{count} tokens × {width} dimensions; largest |value| {float(magnitude.max()):.3g}"
+    about = f"{style.counted(count, 'token')} × {width} dimensions; largest |value| "
+    about += f"{float(magnitude.max()):.3g}"
     if each > 1:
         about += f"; each column the largest of {each}"
-    top = style.title_height(about) + 0.16
+    top = style.title_height(about) + 0.06
     bar = left + _WIDE + 0.1 + _LENGTHS + 0.1
     mapped = bar + 0.75 + 0.35
     style.sized(figure, mapped + _MAP + style.MARGIN, top + high + 0.42, title, about)
 
     on = style.axes(figure, left, top, _WIDE, high)
-    drawn = style.cells(on, found.values, colour.diverging(), Normalize(-limit, limit))
+    norm = Normalize(-limit, limit)
+    drawn = style.cells(on, found.values, colour.diverging(), norm, outlines=False)
     style.label_cells(on, labels, "y", high, _LABEL)
     on.set_xlabel("dimension", labelpad=2)
     lengths = style.axes(figure, left + _WIDE + 0.1, top, _LENGTHS, high)
@@ -86,9 +86,10 @@ def _map(
     style.points(on, found.xy, labels)
     for axis, share in zip("xy", plain(found.explained), strict=True):
         number = "first" if axis == "x" else "second"
-        says = f"{number} principal component ({100 * share:.0f} %)"
+        carried = f" ({100 * share:.0f} %)" if np.isfinite(share) else ""
+        says = f"{number} principal component{carried}"
         on.set(**{f"{axis}label": says})
-    on.tick_params(labelsize=style.SMALL)
+    on.locator_params(nbins=5)
 
 
 def arrays(snapshot: Snapshot, options: FigureOptions) -> Arrays:

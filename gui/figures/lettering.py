@@ -97,14 +97,14 @@ def has_postscript_outlines(family: str) -> bool:
     return head[:4] == b"OTTO"
 
 
-def width(text: str, size: float, mono: bool = True) -> float:
+def width(text: str, size: float, mono: bool = True, bold: bool = False) -> float:
     """The width in inches of `text` written at `size` points, the same for every format."""
     import matplotlib
     from matplotlib.font_manager import FontProperties
     from matplotlib.textpath import text_to_path
 
     names = matplotlib.rcParams["font.monospace" if mono else "font.family"]
-    properties = FontProperties(family=names, size=size)
+    properties = FontProperties(family=names, size=size, weight="bold" if bold else "normal")
     points, _, _ = text_to_path.get_text_width_height_descent(text, properties, False)
     return float(points) / 72
 

@@ -39,11 +39,11 @@ def draw(figure: Figure, snapshot: Snapshot, options: FigureOptions) -> None:
     width, height = cell * heads, cell * layers
     title = style.heading(
         model,
-        f"{style.place_name(model, found.stack)}attention",
+        style.of_stack(model, found.stack, "attention"),
         f"all {layers} × {heads} heads",
     )
     shrunk = max(found.rows, found.columns) > max(rows, columns)
-    about = f"{found.rows} tokens" + (
+    about = style.counted(found.rows, "token") + (
         f", each cell the largest weight of its block; {rows} × {columns} cells a head"
         if shrunk
         else ""
@@ -94,11 +94,9 @@ def _outline(on: Axes, layer: int, head: int) -> None:
     """Mark the chosen head."""
     from matplotlib.patches import Rectangle
 
-    on.add_patch(
-        Rectangle(
-            (head, layer), 1, 1, fill=False, edgecolor=colour.ACCENT, linewidth=1.2, clip_on=False
-        )
-    )
+    frame = Rectangle((head, layer), 1, 1, fill=False, edgecolor=colour.ACCENT, linewidth=1.6)
+    frame.set(clip_on=False, zorder=5)
+    on.add_patch(frame)
 
 
 def arrays(snapshot: Snapshot, options: FigureOptions) -> Arrays:

@@ -7,6 +7,7 @@ and a user's own matplotlibrc does not change an exported figure.
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -37,6 +38,9 @@ TITLE, TEXT, SMALL = 9.0, 7.5, 6.5
 
 MARGIN = 0.12
 """White round everything, in inches."""
+
+LABEL_PITCH = 0.098
+"""Inches from one axis label to the next, at least."""
 
 _CELLS_AS_OUTLINES = 4096
 PIXELS = 1000
@@ -89,7 +93,7 @@ def context(texts: Iterable[str] = ()) -> Iterator[None]:
     fallback = lettering.families(texts)
     # Type 42 keeps TrueType outlines, as publishers ask; CFF outlines are only drawn as type 3.
     cff = any(lettering.has_postscript_outlines(family) for family in fallback)
-    with matplotlib.rc_context():
+    with matplotlib.rc_context(), _quiet():
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(
             {
@@ -102,6 +106,18 @@ def context(texts: Iterable[str] = ()) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep matplotlib from logging that a script's font has no bold face: it is drawn regular."""
+    logger = logging.getLogger("matplotlib.font_manager")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
+
+
 def mono() -> list[str]:
     """The families that tokens are written in, within a `context`."""
     import matplotlib
@@ -112,17 +128,19 @@ def mono() -> list[str]:
 # --- places, in inches from the top left ---------------------------------------------------------
 
 
-def sized(figure: Figure, width: float, height: float, title: str, about: str = "") -> float:
-    """Size the figure, widened if its title needs it; return where the picture may begin.
+def sized(figure: Figure, width: float, height: float, title: str, about: str = "") -> None:
+    """Size the figure, widened if its title needs it, and write the title.
 
     `about` is a second, quieter line under the title.
     """
-    needed = max(lettering.width(title, TITLE, mono=False), lettering.width(about, TEXT, False))
-    figure.set_size_inches(max(width, needed + 2 * MARGIN), height)
+    needed = max(
+        lettering.width(title, TITLE, mono=False, bold=True),
+        lettering.width(about, TEXT, mono=False),
+    )
+    figure.set_size_inches(max(width, needed + 0.06 + 2 * MARGIN), height)
     write(figure, MARGIN, MARGIN, title, size=TITLE, weight="bold", va="top")
     if about:
         write(figure, MARGIN, MARGIN + 0.17, about, color=MUTED, va="top")
-    return title_height(about)
 
 
 def title_height(about: str = "") -> float:
@@ -155,6 +173,8 @@ def points(on: Axes, xy: Floats, labels: Sequence[str]) -> None:
 
     Earlier tokens are written first; each may stand right of its point, left, above or below.
     """
+    if len(xy) == 1:  # one point has no spread to fit the axes to
+        on.set(xlim=(xy[0, 0] - 1, xy[0, 0] + 1), ylim=(xy[0, 1] - 1, xy[0, 1] + 1))
     order = np.arange(len(xy))
     on.scatter(
         xy[:, 0], xy[:, 1], s=10, linewidths=0, c=order, cmap=reading_order(), vmin=0, zorder=5
@@ -221,12 +241,12 @@ def step_for(cell: float, needed: float) -> int:
 
 def label_cells(
     on: Axes, labels: Sequence[str], axis: Literal["x", "y"], extent: float, most: float
-) -> None:
+) -> int:
     """Name the cells along an axis of `extent` inches, thinned out where they crowd.
 
-    `most` is the longest a label may be, in inches.
+    `most` is the longest a label may be, in inches. Returns every how many cells there is one.
     """
-    step = step_for(extent / max(1, len(labels)), 0.105)
+    step = step_for(extent / max(1, len(labels)), LABEL_PITCH)
     places = range(0, len(labels), step)
     names = [lettering.elide(labels[place], SMALL, most) for place in places]
     middles = [place + 0.5 for place in places]
@@ -237,6 +257,7 @@ def label_cells(
     else:
         on.yaxis.set_ticks(middles, names, family=mono())
         on.tick_params(axis="y", length=0, pad=2)
+    return step
 
 
 def longest(labels: Sequence[str], most: float) -> float:
@@ -246,14 +267,16 @@ def longest(labels: Sequence[str], most: float) -> float:
     return min(most, max((lettering.width(name, SMALL) for name in candidates), default=0.0))
 
 
-def cells(on: Axes, values: Floats, colours: Colormap, norm: Normalize) -> QuadMesh | AxesImage:
-    """Draw (R, C) with row 0 on top: as outlines while they are few, else as an image.
+def cells(
+    on: Axes, values: Floats, colours: Colormap, norm: Normalize, outlines: bool = True
+) -> QuadMesh | AxesImage:
+    """Draw (R, C) with row 0 on top: with `outlines` as such while they are few, else as an image.
 
     An image has at most 1000 cells a side; beyond, each shows the largest of its block.
     """
     rows, columns = values.shape
     on.set(xlim=(0, columns), ylim=(rows, 0))
-    if rows * columns <= _CELLS_AS_OUTLINES:
+    if outlines and rows * columns <= _CELLS_AS_OUTLINES:
         few = max(rows, columns) <= 32
         return on.pcolormesh(
             np.ma.masked_invalid(values),
@@ -294,9 +317,21 @@ def colour_bar(
     bar.set_label(says, fontsize=SMALL, labelpad=3)
 
 
-def place_name(model: ModelInfo, stack: Stack) -> str:
-    """What stands before "layer" in a title: the stack, where there are several."""
-    return f"{stack} · " if model.kind == "encoder-decoder" else ""
+def of_stack(model: ModelInfo, stack: Stack, what: str) -> str:
+    """`what`, with the stack it is of where the model has several."""
+    if model.kind != "encoder-decoder":
+        return what
+    return f"cross-{what}" if stack == "cross" else f"{stack} {what}"
+
+
+def ordinal(number: int) -> str:
+    """``2nd``, ``5th``, ``10th``: of the steps labels are thinned by."""
+    return f"{number}{'nd' if number == 2 else 'th'}"
+
+
+def counted(count: int, what: str) -> str:
+    """``1 token``, ``2 tokens``."""
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
 def heading(model: ModelInfo, *parts: str) -> str:

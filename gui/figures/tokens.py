@@ -48,7 +48,7 @@ def draw(figure: Figure, snapshot: Snapshot, options: FigureOptions) -> None:
     lines = 1 + max(line for line, _, _ in places)
     pitch = _HIGH + (_STRIP if found else 0) + 0.06
     title = style.heading(model, "tokens")
-    about = f"{len(tokens)} tokens" + (
+    about = style.counted(len(tokens), "token") + (
         f", the first {_MOST} shown" if len(tokens) > len(drawn) else ""
     )
     top = style.title_height(about)

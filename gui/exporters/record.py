@@ -1,0 +1,132 @@
+"""The record that every exported file carries: what made it, from what, and when."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from functools import cache
+from importlib import metadata
+from typing import TypeAlias
+
+import numpy as np
+
+from engine.paths import ROOT
+from engine.types import (
+    AttentionResult,
+    EmbeddingResult,
+    LatentResult,
+    MosaicResult,
+    NextResult,
+    Result,
+    Snapshot,
+)
+from gui.figures.spec import FigureOptions, FigureSpec
+
+PROGRAM = "Contextscope"
+
+Record: TypeAlias = Mapping[str, object]
+
+
+@cache
+def version() -> str:
+    """The program's version, also where it runs from a checkout that was never installed."""
+    try:
+        return metadata.version(PROGRAM.lower())
+    except metadata.PackageNotFoundError:
+        project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+        return str(project["version"])
+
+
+def record(snapshot: Snapshot, figure: FigureSpec, options: FigureOptions) -> Record:
+    """Say what is needed to make the file again.
+
+    What does not apply to a view is left out: the layer of the tokens, the head of an embedding.
+    """
+    model, request = snapshot.model, snapshot.request
+    made: dict[str, object] = {
+        "program": PROGRAM,
+        "version": version(),
+        "view": figure.key,
+        "model": model.name,
+        "model_title": model.title,
+        "model_source": model.source,
+        "model_sha256": model.fingerprint,
+        "device": model.device,
+        "dtype": model.dtype,
+        "text": request.text,
+        "token_count": len(snapshot.tokens),
+    }
+    if model.kind == "encoder-decoder":
+        made["target"] = request.text if request.target is None else request.target
+    asked = figure.queries(options, model)
+    result = snapshot.results.get(asked[0]) if asked else None
+    if result is not None:
+        made |= _of(result, options)
+    if snapshot.notice:
+        made["notice"] = snapshot.notice
+    made["date"] = _now().isoformat(timespec="seconds")
+    return {key: value for key, value in made.items() if value not in ("", None)}
+
+
+def _now() -> datetime:
+    """The present, or the moment that reproducible builds name in ``SOURCE_DATE_EPOCH``."""
+    fixed = os.environ.get("SOURCE_DATE_EPOCH", "")
+    return datetime.fromtimestamp(int(fixed), UTC) if fixed.isdigit() else datetime.now(UTC)
+
+
+def _of(result: Result, options: FigureOptions) -> dict[str, object]:
+    """What only the view at hand has: its layer, head, stack, scaling and latent space."""
+    match result:
+        case AttentionResult(layer=layer, stack=stack):
+            head = "all" if options.head is None else options.head
+            return {"layer": layer, "head": head, "stack": stack, "scaling": options.scaling}
+        case MosaicResult(stack=stack):
+            return {"stack": stack, "scaling": options.scaling}
+        case EmbeddingResult(layer=layer, stack=stack):
+            return {"layer": layer, "stack": stack}
+        case LatentResult(layer=layer, card=card):
+            known = ("fingerprint", "sha256", "hash")
+            space = next((card[key] for key in known if key in card), None)
+            return {"layer": layer, "latent_sha256": space}
+        case NextResult():
+            return {"surprise_unit": "bit"}
+    return {}
+
+
+_UNFIT = re.compile("[\ud800-\udfff\ufffe\uffff\x7f-\x9f]")
+
+
+def json_text(value: object) -> str:
+    """A record, or one of its entries, as one line of JSON that any file can hold.
+
+    Characters that XML or UTF-8 do not allow are written as JSON's own escapes, so that reading
+    the JSON brings them back.
+    """
+    text = json.dumps(value, ensure_ascii=False, default=_plain)
+    return _UNFIT.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, np.generic):
+        return value.item()
+    return dict(value) if isinstance(value, Mapping) else str(value)
+
+
+def title(meta: Record) -> str:
+    """One line that names the file's content."""
+    parts = [str(meta.get("model_title", meta.get("model", ""))), str(meta.get("view", ""))]
+    parts += [f"{key} {meta[key]}" for key in ("layer", "head") if key in meta]
+    line = " · ".join(part for part in parts if part)
+    return _UNFIT.sub("�", re.sub(r"[\x00-\x1f]", " ", line))
+
+
+def date(meta: Record) -> datetime | None:
+    """The record's date, or None if it has none that can be read."""
+    try:
+        return datetime.fromisoformat(str(meta.get("date", "")))
+    except ValueError:
+        return None
