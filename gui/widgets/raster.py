@@ -212,7 +212,8 @@ def _resample(codes: Codes, visible: tuple[float, float], pixels: int, halvings:
     last = len(codes) - 1
     if step <= 1:
         middles = np.floor(start + (np.arange(pixels) + 0.5) * step)
-        return codes[np.clip(middles, 0, last).astype(np.int64)]
+        repeated: Codes = codes[np.clip(middles, 0, last).astype(np.int64)]
+        return repeated
     edges = np.floor(start + np.arange(pixels + 1) * step + 1e-9).astype(np.int64)
     first, final = edges[:-1], edges[1:] - 1
     drawn: Codes = codes[np.clip(first, 0, last)]

@@ -10,6 +10,7 @@ from PySide6.QtCore import QRectF, Qt
 from PySide6.QtGui import QColor, QFont, QFontMetrics, QPainter, QPen
 
 from gui import theme
+from gui.widgets.spans import visible
 
 _PAD = 4
 _ACROSS = Qt.AlignmentFlag.AlignVCenter
@@ -36,9 +37,9 @@ NO_MARKS = Marks()
 
 
 def token_label(text: str) -> str:
-    """Make a token's text fit for an axis: no line breaks, and blanks that can be seen."""
-    shown = text.replace("\r", "").replace("\n", "⏎").replace("\t", "⇥")
-    return shown.strip(" ") or "␣" * min(len(shown), 3) or "∅"
+    """Make a token's text fit for an axis: without blanks around it, other marks made visible."""
+    shown = visible(text)
+    return shown.strip("·") or shown or "∅"
 
 
 def step_for(cell: float, needed: float) -> int:

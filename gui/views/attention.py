@@ -1,0 +1,272 @@
+"""The attention of one head, or of a layer's mean head: as a map and as lines."""
+
+from __future__ import annotations
+
+from typing import Literal, cast
+
+import numpy as np
+from PySide6.QtCore import QSize, Qt
+from PySide6.QtGui import QKeyEvent
+from PySide6.QtWidgets import QSizePolicy, QStackedWidget, QVBoxLayout, QWidget
+from superqt import QElidingLabel
+
+from engine.types import AttentionQuery, AttentionResult, Query, Snapshot, Stack
+from gui import theme
+from gui.glossary import tip
+from gui.session import Session
+from gui.view import View, ViewSpec
+from gui.widgets.arcs import AttentionLines
+from gui.widgets.attention_bar import AttentionBar
+from gui.widgets.attention_stats import causal_mask, entropy_bits, first_key, rank
+from gui.widgets.heatmap import HeatMap
+from gui.widgets.token_axis import Marks, token_label
+
+Side = Literal["row", "column"]
+
+
+class AttentionView(View):
+    """Show which token (row, query) attends to which (column, key)."""
+
+    def __init__(self, session: Session, parent: QWidget | None = None) -> None:
+        super().__init__(session, parent)
+        self._result: AttentionResult | None = None
+        self._snapshot: Snapshot | None = None
+        self._row_labels: list[str] = []
+        self._column_labels: list[str] = []
+        self.bar = AttentionBar(session)
+        self.map = HeatMap()
+        self.map.setAccessibleName("Attention map")
+        self.map.set_readout(self.read_out)
+        self.map.set_legend("weight", "after the query")
+        self.lines = AttentionLines()
+        self._pictures = QStackedWidget()
+        self._pictures.addWidget(self.map)
+        self._pictures.addWidget(self.lines)
+        self.setFocusProxy(self.map)
+        self.note = QElidingLabel()
+        self.note.setFont(theme.tabular(theme.ui_font(theme.SMALL)))
+        self.note.setContentsMargins(8, 0, 8, 4)
+        self.note.setToolTip(tip("first-token sink"))
+        self.note.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(0)
+        layout.addWidget(self.bar)
+        layout.addWidget(self._pictures, 1)
+        layout.addWidget(self.note)
+
+        self.bar.pictureChanged.connect(self._switch)
+        self.bar.firstKeyChanged.connect(lambda _: self._colour())
+        self.map.cellHovered.connect(self._cell_hovered)
+        self.map.cellClicked.connect(self._cell_clicked)
+        self.map.rowClicked.connect(lambda row: self._toggle("row", row))
+        self.map.columnClicked.connect(lambda column: self._toggle("column", column))
+        self.lines.placeHovered.connect(self._place_hovered)
+        self.lines.placeClicked.connect(self._toggle)
+        session.scalingChanged.connect(self._colour)
+        for signal in (session.selectionChanged, session.hoverChanged, session.pinsChanged):
+            signal.connect(self._mark)
+
+    # --- question, answer, name ------------------------------------------------------------------
+
+    def queries(self) -> tuple[Query, ...]:
+        """Ask for the map of the chosen block, head and stack."""
+        session = self.session
+        head: int | Literal["mean"] = "mean" if session.head is None else session.head
+        stack = session.shown_stack if session.model is not None else None
+        return (AttentionQuery(session.block, head, stack),)
+
+    def render_snapshot(self, snapshot: Snapshot) -> None:
+        """Draw the map that `snapshot` answers with; keep the last one where it has none."""
+        result = snapshot.results.get(self.queries()[0])
+        if not isinstance(result, AttentionResult):
+            return
+        self._snapshot, self._result = snapshot, result
+        rows = [token_label(token.text) for token in snapshot.queries_for(result.stack)]
+        columns = [token_label(token.text) for token in snapshot.keys_for(result.stack)]
+        self._row_labels, self._column_labels = rows, columns
+        self.map.set_labels(rows, columns)
+        self.lines.set_labels(rows, columns)
+        self._colour()
+        self._mark()
+        self._say_first_key()
+
+    def caption(self) -> str:
+        """Layer, head and, where there are several, the stack."""
+        session = self.session
+        head = f"head {session.head}" if session.head is not None else "mean"
+        if session.head is None and session.heads:
+            head = f"mean of {session.heads} heads"
+        parts = [f"layer {session.block}", head]
+        if session.model is not None and len(session.model.stacks) > 1:
+            parts.append(session.shown_stack)
+        return " · ".join(parts)
+
+    # --- what is drawn ---------------------------------------------------------------------------
+
+    @property
+    def causal(self) -> bool:
+        """Whether the shown map is that of a stack that cannot look ahead."""
+        return self._result is not None and self._result.stack == "decoder"
+
+    def _colour(self) -> None:
+        """Give the shown picture its colours; the hidden one gets them when it is shown."""
+        if self._result is None:
+            return
+        weights = self._result.weights
+        picture: HeatMap | AttentionLines = self.map if self.bar.picture == "map" else self.lines
+        picture.set_data(
+            weights,
+            scaling=self.session.scaling,
+            masked=causal_mask(*weights.shape) if self.causal else None,
+            unscaled=(0,) if self.bar.first_key.isChecked() and weights.shape[1] > 1 else (),
+        )
+
+    def _switch(self, picture: str) -> None:
+        shown = self.map if picture == "map" else self.lines
+        self._pictures.setCurrentWidget(shown)
+        self.setFocusProxy(shown)
+        self._colour()
+        self._mark()
+
+    def _say_first_key(self) -> None:
+        found = first_key(self._result.weights, self.causal) if self._result else None
+        text = ""
+        if found is not None:
+            first = self._column_labels[0]
+            if found.is_sink:
+                text = (
+                    f"{found.share:.0%} of attention rests on the first token, “{first}”, a sink: "
+                    f"where heads look when nothing else calls them (even: {found.even:.0%})"
+                )
+            else:
+                text = (
+                    f"{found.share:.0%} of attention rests on the first token, “{first}” "
+                    f"(even attention would give it {found.even:.0%})"
+                )
+        self.note.setText(text)
+        self.note.setAccessibleName(text)
+        self.note.setToolTip(f"<p>{text}</p>{tip('first-token sink')}")
+
+    def read_out(self, row: int, column: int) -> str:
+        """Say a cell's tokens and weight, its rank in the row, and the row's entropy."""
+        if self._result is None or not (
+            row < len(self._row_labels) and column < len(self._column_labels)
+        ):
+            return ""
+        weights = self._result.weights[row]
+        pair = f"{self._row_labels[row]} → {self._column_labels[column]}"
+        if self.causal and column > row:
+            return f"{pair}: masked\na token cannot attend to what comes after it"
+        keys = min(row + 1, len(weights)) if self.causal else len(weights)
+        weight = float(weights[column])
+        if not np.isfinite(weight):
+            return f"{pair}: not a number"
+        return (
+            f"{pair}: {_weight(weight)}\n"
+            f"token {row} → token {column} · rank {rank(weights, column)} of {keys} · "
+            f"row entropy {entropy_bits(weights):.2f} bit"
+        )
+
+    # --- marks -----------------------------------------------------------------------------------
+
+    def _linked(self, side: Side) -> bool:
+        """Whether the tokens of a side are those of the text, which the session's marks are on."""
+        model = self.session.model
+        if model is None or model.kind != "encoder-decoder":
+            return True
+        stack: Stack = self._result.stack if self._result else self.session.shown_stack
+        return stack == "encoder" or (stack == "cross" and side == "column")
+
+    def _mark(self) -> None:
+        """Show the session's marks; what is pointed at here is outlined on both sides."""
+        session = self.session
+        local = self.map.cursor_cell
+        if self.bar.picture == "lines":
+            pointed = self.lines.pointed
+            local = (-1, -1)
+            if pointed is not None:
+                local = (pointed[1], -1) if pointed[0] == "row" else (-1, pointed[1])
+        sides = []
+        for side, here in (("row", local[0]), ("column", local[1])):
+            linked = self._linked(cast(Side, side))
+            hovered = session.hovered if linked and max(local) < 0 else None
+            sides.append(
+                Marks(
+                    hovered=here if here >= 0 else hovered,
+                    selected=session.selected if linked else None,
+                    pinned=session.pinned if linked else frozenset(),
+                )
+            )
+        (self.map if self.bar.picture == "map" else self.lines).set_marks(*sides)
+
+    def _cell_hovered(self, row: int, column: int) -> None:
+        self._hover(row if self._linked("row") and row >= 0 else -1, column)
+
+    def _place_hovered(self, side: str, index: int) -> None:
+        row = index if side == "row" and self._linked("row") else -1
+        self._hover(row, index if side == "column" else -1)
+
+    def _hover(self, row: int, column: int) -> None:
+        """Tell the session: the query is what is pointed at, or the key where there is none."""
+        if row < 0 and self._linked("column"):
+            row = column
+        self.session.hover(row if row >= 0 else None)
+        self._mark()
+
+    def _cell_clicked(self, row: int, column: int) -> None:
+        if self._linked("row"):
+            self.session.select(row)
+        elif self._linked("column"):
+            self.session.select(column)
+
+    def _toggle(self, side: str, index: int) -> None:
+        if self._linked(cast(Side, side)):
+            self.session.select(None if self.session.selected == index else index)
+
+    # --- keys ------------------------------------------------------------------------------------
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Step the layer (Alt+Up, Alt+Down) or the head (Alt+Left, Alt+Right; mean comes first)."""
+        session = self.session
+        key = event.key()
+        modifiers = event.modifiers() & ~Qt.KeyboardModifier.KeypadModifier
+        if modifiers != Qt.KeyboardModifier.AltModifier:
+            super().keyPressEvent(event)
+        elif key in (Qt.Key.Key_Up, Qt.Key.Key_Down):
+            step = 1 if key == Qt.Key.Key_Up else -1
+            session.set_layer(max(0, min(session.block + step, session.depth - 1)))
+        elif key in (Qt.Key.Key_Left, Qt.Key.Key_Right):
+            head = -1 if session.head is None else session.head
+            head += 1 if key == Qt.Key.Key_Right else -1
+            session.set_head(head if head >= 0 else None)
+        else:
+            super().keyPressEvent(event)
+
+    def minimumSizeHint(self) -> QSize:
+        """Small enough for a crowded window."""
+        return QSize(240, 160)
+
+
+def _weight(value: float) -> str:
+    """A weight with two digits that mean something."""
+    if value == 0 or value >= 0.095:
+        return f"{value:.2f}"
+    return f"{value:.2g}" if value >= 1e-4 else f"{value:.0e}"
+
+
+VIEW = ViewSpec(
+    key="attention",
+    title="Attention",
+    about=(
+        "How much each token (row, the query) takes from each token (column, the key): "
+        "A = softmax(Q·Kᵀ/√d_h + mask), so that a row sums to one. Hatched cells lie after the "
+        "query and are masked."
+    ),
+    empty="Type a context to see which tokens attend to which.",
+    needs=frozenset({"attention"}),
+    shortcut="Ctrl+3",
+    area="right",
+    order=0,
+    create=AttentionView,
+)
