@@ -23,7 +23,10 @@ if TYPE_CHECKING:
     from engine.models.catalogue import Entry
 
 MODULE = "engine.models.sources.hub_process"
-ID = re.compile(r"(?P<repo>[\w-][\w.-]{0,95}(/[\w][\w.-]{0,95})?)(@(?P<revision>[\w][\w./-]*))?")
+ID = re.compile(
+    r"(?!.*(--|\.\.))(?P<repo>\w[\w.-]{0,95}(/\w[\w.-]{0,95})?)(@(?P<revision>\w[\w./-]*))?",
+    re.ASCII,
+)
 
 ENVIRONMENT = {
     # Plain HTTP: one file that grows is the progress, and there is no second cache.
