@@ -235,7 +235,6 @@ def test_wheel_with_wrong_hash(wheel: Path) -> None:
 def test_wheel_that_is_missing(tmp_path: Path) -> None:
     (tmp_path / "wheels").mkdir()
     with pytest.raises(UserError, match=r"the package index has no tiny_model 1\.0"):
-    with pytest.raises(UserError, match="the package index has no tiny_model 1.0"):
         fetch(wheel_entry(tmp_path / "wheels" / WHEEL))
     assert_nothing_left()
 
