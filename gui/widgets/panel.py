@@ -167,6 +167,14 @@ class Panel(QDockWidget):
         """Show what the view says of itself now."""
         self._caption.set_text(self.view.caption() if self.state == "picture" else "")
 
+    def focus_view(self) -> None:
+        """Give the focus to the view, or to the first part of it that takes one."""
+        parts = [self.view, *self.view.findChildren(QWidget)]
+        for part in parts:
+            if part.focusPolicy() & Qt.FocusPolicy.TabFocus and part.isEnabled():
+                part.setFocus(Qt.FocusReason.ShortcutFocusReason)
+                return
+
     # --- parts ----------------------------------------------------------------------------------
 
     def _make_header(self, exports: Sequence[ExportChoice]) -> QWidget:

@@ -103,10 +103,13 @@ class StatusLine(QStatusBar):
                 f"{glossary.tip('VAE')}<p>None has been trained for {model.title} yet.</p>"
             )
 
-    def set_stats(self, tokens: int, stats: PassStats, latency_ms: float) -> None:
-        """Show what the last answer cost: tokens, milliseconds to the picture, passes, bytes."""
+    def set_latency(self, milliseconds: float) -> None:
+        """Show how long the last keystroke took to become a picture."""
+        self._latency.setText(f"{milliseconds:.0f} ms")
+
+    def set_stats(self, tokens: int, stats: PassStats) -> None:
+        """Show what the last answer cost: tokens, passes, bytes held."""
         self._tokens.setText(_count(tokens, "token"))
-        self._latency.setText(f"{latency_ms:.0f} ms")
         if stats.passes:
             passes = _count(stats.passes, "pass", "passes")
             self._passes.setText(f"{passes} of {_count(stats.suffix, 'token')}")

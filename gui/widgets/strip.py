@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import Qt, Signal
+from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QSizePolicy, QWidget
 
 from gui.widgets.icons import IconButton
+
+REMARK_MS = 6000
+"""How long a remark stays that nobody closes."""
 
 
 class Strip(QFrame):
@@ -24,6 +27,7 @@ class Strip(QFrame):
         super().__init__(parent)
         self.setObjectName("strip")
         self.setProperty("quiet", quiet)
+        self._made_quiet = quiet
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self._label = QLabel(self)
         self._label.setWordWrap(True)
@@ -41,6 +45,11 @@ class Strip(QFrame):
         layout.setSpacing(8)
         layout.addWidget(self._label, 1)
         layout.addWidget(button, 0, Qt.AlignmentFlag.AlignTop)
+        self._going = QTimer(self)
+        self._going.setSingleShot(True)
+        self._going.setInterval(REMARK_MS)
+        self._going.timeout.connect(self.dismiss)
+        self.quiet = quiet
         self.hide()
 
     @property
@@ -48,8 +57,16 @@ class Strip(QFrame):
         """What stands in the strip; empty while it is hidden."""
         return self._label.text()
 
-    def say(self, sentence: str) -> None:
-        """Show `sentence`; an empty one hides the strip."""
+    def say(self, sentence: str, quiet: bool | None = None) -> None:
+        """Show `sentence`; an empty one hides the strip.
+
+        With `quiet` it is a remark that goes by itself, without (False) a warning that stays; by
+        default it is what the strip was made for, and stays.
+        """
+        self._going.stop()
+        if quiet:
+            self._going.start()
+        self._dress(bool(self._made_quiet if quiet is None else quiet))
         self._label.setText(sentence)
         self.setVisible(bool(sentence))
         self._fit()
@@ -63,6 +80,13 @@ class Strip(QFrame):
         """Take the height that the wrapped text needs at the new width."""
         super().resizeEvent(event)
         self._fit()
+
+    def _dress(self, quiet: bool) -> None:
+        if quiet != self.quiet:
+            self.quiet = quiet
+            self.setProperty("quiet", quiet)
+            self.style().unpolish(self)
+            self.style().polish(self)
 
     def _fit(self) -> None:
         # A tool bar asks no widget for its height at a given width, so the strip fixes its own.

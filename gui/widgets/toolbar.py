@@ -128,7 +128,7 @@ class TopBar(QToolBar):
     modelChosen = Signal(str)
     openRequested = Signal()
     deviceChosen = Signal(str)
-    layerChosen = Signal(int)
+    layerChosen = Signal(object)
     headChosen = Signal(object)
     themeToggled = Signal()
 

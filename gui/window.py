@@ -1,0 +1,474 @@
+"""The window: panels in docks, controls above, a line of state below. Built from tables."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QByteArray, QSize, Qt, QTimer, Signal
+from PySide6.QtGui import QCloseEvent, QGuiApplication, QPaintEvent, QResizeEvent, QShowEvent
+from PySide6.QtWidgets import (
+    QApplication,
+    QMainWindow,
+    QPlainTextEdit,
+    QTabWidget,
+    QToolBar,
+    QWidget,
+)
+
+from engine.errors import UserError
+from engine.models.catalogue import catalogue
+from engine.types import Failure, JobDone, ModelInfo, Progress, Request, Snapshot
+from gui import theme
+from gui.actions import Actions
+from gui.controller import Controller
+from gui.saving import Saving, export_choices
+from gui.session import Session
+from gui.settings import Settings, SettingsFile
+from gui.theme import ThemeChoice
+from gui.view import ViewSpec, view_specs
+from gui.widgets.panel import Panel
+from gui.widgets.status import StatusLine
+from gui.widgets.strip import Strip
+from gui.widgets.toolbar import TopBar
+
+if TYPE_CHECKING:
+    from gui.bridge import Bridge
+
+SIZE = QSize(1280, 800)
+"""The window's size on the first start, where the screen has that much room."""
+
+LEFT_SHARE = 0.52
+SHARES = {"tokens": 42, "embedding": 58, "attention": 42, "mosaic": 26, "latent": 32}
+"""How the height of a side is shared among its panels at first; 40 where nothing is said."""
+
+SAVE_AFTER_MS = 1500
+"""How long after a change the settings are written, so that a killed program forgets little."""
+
+LAYOUT_VERSION = 1
+MOST_MESSAGES = 3
+
+
+class MainWindow(QMainWindow):
+    """The program's window.
+
+    Parameters
+    ----------
+    session : Session
+        The user's choices; the window brings them into line with `settings` and back.
+    bridge : Bridge
+        The way to the engine. The window closes it when it is closed itself.
+    settings : Settings
+        What was remembered; changed as the user works, and written to `store`.
+    store : SettingsFile
+        Where they are written.
+    """
+
+    firstPainted = Signal()
+    """The window stands on the screen for the first time."""
+
+    def __init__(
+        self,
+        session: Session,
+        bridge: Bridge,
+        settings: Settings,
+        store: SettingsFile,
+        parent: QWidget | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self.session = session
+        self.bridge = bridge
+        self.settings = settings
+        self.current_panel: Panel | None = None
+        self._store = store
+        self._complained = False
+        self._opening: tuple[str, str, str] | None = None  # job, spec, title
+        self._current = ("", "")  # spec and title of the model that answers
+        self._left_at: tuple[str, int | None, int | None] | None
+        self._left_at = (settings.model, settings.layer, settings.head)
+        self._placing: tuple[int, int | None] | None = None
+        self._layer_chosen = False
+        self._asked = 0
+        self._painted = False
+        self._closing = False
+
+        self.setWindowTitle("Contextscope")
+        self.setObjectName("window")
+        self.controller = Controller(session, self, self)
+        self.controller.limit = settings.token_limit
+        self.controller.watch(self)
+        self.saving = Saving(self)
+        self.top = TopBar(self)
+        self.addToolBar(self.top)
+        self._messages = Strip()
+        self._message_bar = self._make_message_bar()
+        self.status = StatusLine(self)
+        self.setStatusBar(self.status)
+        self.setDockOptions(
+            QMainWindow.DockOption.AllowNestedDocks | QMainWindow.DockOption.AllowTabbedDocks
+        )
+        self.setTabPosition(Qt.DockWidgetArea.AllDockWidgetAreas, QTabWidget.TabPosition.North)
+        self.panels = {spec.key: self._make_panel(spec) for spec in view_specs()}
+        self.commands = Actions(self)
+        self._saver = QTimer(self)
+        self._saver.setSingleShot(True)
+        self._saver.setInterval(SAVE_AFTER_MS)
+        self._saver.timeout.connect(self.save_settings)
+        self._titles = self._offer_models()
+        self._connect()
+        self._restore()
+
+    # --- what others ask of it ------------------------------------------------------------------
+
+    @property
+    def token_count(self) -> int:
+        """How many tokens the context has, as far as it was answered."""
+        latest = self.controller.latest
+        return len(latest.tokens) if latest is not None else 0
+
+    @property
+    def editor(self) -> QPlainTextEdit | None:
+        """The field the context is written in."""
+        panel = self.panels.get("tokens")
+        return panel.view.findChild(QPlainTextEdit) if panel else None
+
+    @property
+    def opening(self) -> str:
+        """What was asked for and is not there yet; empty if nothing is on its way."""
+        return self._opening[1] if self._opening is not None else ""
+
+    @property
+    def message(self) -> str:
+        """What the message strip says."""
+        return self._messages.text
+
+    def say(self, sentence: str) -> None:
+        """Tell the user something in the message strip; the last few are kept until closed."""
+        lines = [] if self._messages.quiet else self._messages.text.splitlines()
+        lines = [line for line in lines if line != sentence]
+        self._messages.say("\n".join([*lines, sentence][-MOST_MESSAGES:]))
+        self._message_bar.show()
+
+    def remark(self, sentence: str) -> None:
+        """Tell the user that something went well; it goes by itself and hides no warning."""
+        if self._messages.quiet or not self._messages.text:
+            self._messages.say(sentence, quiet=True)
+            self._message_bar.show()
+
+    def open_model(self, spec: str, remember: bool = True) -> None:
+        """Bring a model and let it answer; the text is kept, and so is the old model until then.
+
+        Parameters
+        ----------
+        spec : str
+            A catalogue name, a hub id, a folder or a file.
+        remember : bool
+            Whether it is opened again at the next start.
+        """
+        if remember:
+            self.settings.model = spec
+            self._save_soon()
+        title = self._titles.get(spec, spec)
+        job = self.bridge.open_model(spec, self.settings.device)
+        self._opening = (job, spec, title)
+        self.top.set_model(spec, title)
+        self.commands.refresh()
+
+    def set_device(self, device: str) -> None:
+        """Run the model elsewhere; the text is kept."""
+        self.settings.device = device
+        self.top.set_device(device)
+        self.open_model(self.settings.model)
+
+    def set_theme(self, choice: ThemeChoice) -> None:
+        """Take other colours, at once and for the next start."""
+        self.settings.theme = choice
+        app = QApplication.instance()
+        if isinstance(app, QApplication):
+            theme.apply(app, choice)
+        self._save_soon()
+
+    def reset_layout(self) -> None:
+        """Put every panel where it was on the first start."""
+        sides: dict[Qt.DockWidgetArea, list[Panel]] = {}
+        for panel in self.panels.values():
+            self.removeDockWidget(panel)
+            panel.setFloating(False)
+        for panel in self.panels.values():
+            behind = self.panels.get(panel.spec.tab)
+            side = _side(panel.spec)
+            if behind is None:
+                self.addDockWidget(side, panel)
+                sides.setdefault(side, []).append(panel)
+            else:
+                self.tabifyDockWidget(behind, panel)
+                behind.raise_()
+            panel.show()
+        self._share_room(sides)
+
+    def save_settings(self) -> None:
+        """Write what is to be remembered, now."""
+        session, settings = self.session, self.settings
+        settings.text = session.text
+        settings.scaling = session.scaling
+        if session.model is not None and self._left_at is None:
+            settings.layer, settings.head = session.layer, session.head
+        settings.geometry = _packed(self.saveGeometry())
+        settings.layout = _packed(self.saveState(LAYOUT_VERSION))
+        complaint = self._store.save(settings)
+        if complaint and not self._complained:
+            self.say(f"{complaint} The program goes on, but will not remember what you change.")
+        self._complained = bool(complaint)
+
+    # --- building -------------------------------------------------------------------------------
+
+    def _make_message_bar(self) -> QToolBar:
+        bar = QToolBar("Messages", self)
+        bar.setObjectName("messages")
+        bar.setMovable(False)
+        bar.toggleViewAction().setVisible(False)
+        bar.addWidget(self._messages)
+        self.addToolBarBreak()
+        self.addToolBar(bar)
+        self._messages.closed.connect(bar.hide)
+        bar.hide()
+        return bar
+
+    def _make_panel(self, spec: ViewSpec) -> Panel:
+        view = spec.create(self.session)
+        panel = Panel(spec, view, export_choices(spec.key), self)
+        self.controller.add_view(spec.key, view)
+        panel.visibilityChanged.connect(lambda _visible: self._tell_shown(panel))
+        panel.exportRequested.connect(self.saving.run)
+        for changed in (panel.visibilityChanged, panel.topLevelChanged, panel.dockLocationChanged):
+            changed.connect(self._save_soon)
+        return panel
+
+    def _offer_models(self) -> dict[str, str]:
+        try:
+            entries = catalogue()
+        except UserError as error:
+            self.say(error.sentence)
+            entries = ()
+        self.top.set_models([(entry.name, entry.title, entry.about) for entry in entries])
+        return {entry.name: entry.title for entry in entries}
+
+    def _connect(self) -> None:
+        session, bridge, top = self.session, self.bridge, self.top
+        controller, actions = self.controller, self.commands.actions
+        for signal, slot in (
+            (bridge.snapshotReady, controller.take),
+            (bridge.modelLoaded, self._on_model),
+            (bridge.failed, self._on_failed),
+            (bridge.progressed, self._on_progress),
+            (bridge.jobFinished, self._on_job_finished),
+            (controller.viewDrawn, self._on_drawn),
+            (controller.rendered, self._on_rendered),
+            (controller.painted, self.status.set_latency),
+            (session.textChanged, self._save_soon),
+            (session.modelChanged, self._go),
+            (session.layerChanged, self._on_place),
+            (session.headChanged, self._on_place),
+            (session.stackChanged, self._on_place),
+            (session.scalingChanged, self._on_choice),
+            (session.selectionChanged, self._on_choice),
+            (top.modelChosen, self.open_model),
+            (top.openRequested, actions["model.open"].trigger),
+            (top.deviceChosen, self.set_device),
+            (top.layerChosen, session.set_layer),
+            (top.headChosen, session.set_head),
+            (top.themeToggled, actions["view.theme.toggle"].trigger),
+            (self.status.cancelRequested, bridge.cancel_job),
+        ):
+            signal.connect(slot)
+        app = QApplication.instance()
+        if isinstance(app, QApplication):
+            app.focusChanged.connect(self._on_focus)
+
+    def _restore(self) -> None:
+        settings = self.settings
+        room = QGuiApplication.primaryScreen().availableGeometry().size()
+        self.resize(SIZE.boundedTo(room))
+        self.session.set_scaling(settings.scaling)
+        self.top.set_device(settings.device)
+        self.reset_layout()
+        if settings.geometry:
+            self.restoreGeometry(_unpacked(settings.geometry))
+        if settings.layout:
+            self.restoreState(_unpacked(settings.layout), LAYOUT_VERSION)
+        self._message_bar.setVisible(bool(self._messages.text))
+        self.top.show()
+
+    def _share_room(self, sides: dict[Qt.DockWidgetArea, list[Panel]]) -> None:
+        for panels in sides.values():
+            shares = [SHARES.get(panel.spec.key, 40) for panel in panels]
+            heights = [round(self.height() * share / sum(shares)) for share in shares]
+            self.resizeDocks(panels, heights, Qt.Orientation.Vertical)
+        if len(sides) == 2:
+            left, right = (
+                sides[Qt.DockWidgetArea.LeftDockWidgetArea][0],
+                sides[Qt.DockWidgetArea.RightDockWidgetArea][0],
+            )
+            first = round(self.width() * LEFT_SHARE)
+            widths = [first, self.width() - first]
+            self.resizeDocks([left, right], widths, Qt.Orientation.Horizontal)
+
+    # --- what happens ---------------------------------------------------------------------------
+
+    def submit(self, request: Request) -> None:
+        """Pass the controller's request on, and start waiting for its answer."""
+        self._asked = request.seq
+        self.status.expect()
+        for panel in self.panels.values():
+            if panel.isVisible():
+                panel.expect()
+        self.bridge.submit(request)
+
+    def _on_drawn(self, key: str) -> None:
+        if self.controller.latest is not None:
+            self.panels[key].take(self.controller.latest)
+
+    def _on_rendered(self, snapshot: Snapshot) -> None:
+        self.status.settle()
+        if snapshot.request.seq != self._asked:
+            self.status.expect()
+        self.status.set_stats(len(snapshot.tokens), snapshot.stats)
+        self.commands.refresh()
+
+    def _on_failed(self, failure: Failure) -> None:
+        if failure.seq is None:
+            self._end_opening(failure.job)
+            stays = self.session.model
+            self.say(f"{failure.sentence} {stays.title} stays open." if stays else failure.sentence)
+            return
+        if failure.seq == self._asked:
+            self.status.fail()
+            for panel in self.panels.values():
+                if panel.isVisible():
+                    panel.fail(failure.sentence)
+
+    def _on_progress(self, progress: Progress) -> None:
+        self.status.set_progress(progress)
+        self.commands.refresh()
+
+    def _on_job_finished(self, done: JobDone) -> None:
+        self._end_opening(done.job)
+        if done.cancelled:
+            # Loading may have ended a pass whose answer is still awaited.
+            self.controller.ask_again()
+
+    def _end_opening(self, job: str | None) -> None:
+        self.status.clear_progress(job)
+        if self._opening is not None and job in (None, self._opening[0]):
+            self._opening = None
+        self.top.set_model(*(self._current if self._opening is None else self._opening[1:]))
+        self.commands.refresh()
+
+    def _on_model(self, info: ModelInfo) -> None:
+        spec = info.name
+        if self._opening is not None and info.name not in self._titles:
+            spec = self._opening[1]
+        self._current = (spec, info.title)
+        self._placing = self._place_for(spec, info)
+        self.controller.set_model(info)
+        self._go()  # the first model of a session goes to a place of its own
+        self._placing = None
+        if spec == self.settings.model:
+            self.settings.remember_model(spec)
+        self.status.set_model(info)
+        for panel in self.panels.values():
+            panel.set_model(info)
+            self._tell_shown(panel)
+        self._show_place()
+
+    def _place_for(self, spec: str, info: ModelInfo) -> tuple[int, int | None]:
+        """Where the user left this model, else a third of the way up, where maps are telling."""
+        left, self._left_at = self._left_at, None
+        if left is not None and left[0] == spec and left[1] is not None:
+            self._layer_chosen = True
+            return left[1], left[2]
+        if left is not None and left[0] != spec:
+            self._left_at = left  # that model is still on its way
+        return self.session.layer if self._layer_chosen else info.layers // 3, self.session.head
+
+    def _go(self) -> None:
+        if self._placing is not None:
+            layer, head = self._placing
+            self.session.set_layer(layer)
+            self.session.set_head(head)
+
+    def _on_place(self) -> None:
+        if self._placing is None and self.session.model is not None:
+            self._layer_chosen = True
+            self._left_at = None
+        self._show_place()
+
+    def _show_place(self) -> None:
+        session = self.session
+        self.top.layer.set_range(session.depth)
+        self.top.head.set_range(session.heads - 1)
+        self.top.layer.set_value(session.layer)
+        self.top.head.set_value(session.head)
+        self._on_choice()
+
+    def _on_choice(self) -> None:
+        for panel in self.panels.values():
+            panel.refresh_caption()
+        self.commands.refresh()
+        self._save_soon()
+
+    def _on_focus(self, _old: QWidget | None, now: QWidget | None) -> None:
+        for panel in self.panels.values():
+            if now is not None and panel.isAncestorOf(now):
+                self.current_panel = panel
+
+    def _tell_shown(self, panel: Panel) -> None:
+        shown = panel.applicable and panel.isVisible() and not self._closing
+        self.controller.set_shown(panel.spec.key, shown)
+
+    def _save_soon(self) -> None:
+        if not self._closing:
+            self._saver.start()
+
+    # --- Qt -------------------------------------------------------------------------------------
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """Give the focus to the context on the first showing."""
+        super().showEvent(event)
+        if not self._painted and self.editor is not None:
+            self.editor.setFocus(Qt.FocusReason.OtherFocusReason)
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """Tell when the first picture of the window stands."""
+        super().paintEvent(event)
+        if not self._painted:
+            self._painted = True
+            QTimer.singleShot(0, self.firstPainted.emit)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Remember the new size before long."""
+        super().resizeEvent(event)
+        self._save_soon()
+
+    def closeEvent(self, event: QCloseEvent) -> None:
+        """Write the settings, leave the screen at once, and end the engine's threads."""
+        if not self._closing:
+            self.save_settings()
+            self._closing = True
+            self._saver.stop()
+            self.hide()
+            self.bridge.close()
+            self.saving.close()
+        super().closeEvent(event)
+
+
+def _side(spec: ViewSpec) -> Qt.DockWidgetArea:
+    area = Qt.DockWidgetArea
+    return area.LeftDockWidgetArea if spec.area == "left" else area.RightDockWidgetArea
+
+
+def _packed(data: QByteArray) -> str:
+    return bytes(data.toBase64().data()).decode("ascii")
+
+
+def _unpacked(text: str) -> QByteArray:
+    return QByteArray.fromBase64(text.encode("ascii", "ignore"))
