@@ -181,14 +181,20 @@ class LabelPlacer:
         self._taken[self._cells(left, top, width, height)] = True
 
     def place(
-        self, px: float, py: float, width: float, height: float, *, force: bool = False
+        self,
+        px: float,
+        py: float,
+        width: float,
+        height: float,
+        *,
+        gap: float = 8.0,
+        force: bool = False,
     ) -> tuple[float, float] | None:
-        """Find a place beside the point (px, py) for a label, and take it.
+        """Find a place `gap` pixels beside the point (px, py) for a label, and take it.
 
         Returns the label's left and top, None where it would collide; with `force` it is then put
         to the right of its point all the same, moved to stay within the map.
         """
-        gap = 7.0
         for left, top in (
             (px + gap, py - height / 2),
             (px - gap - width, py - height / 2),

@@ -53,8 +53,8 @@ def cloud_image(
         width,
         height,
         shades,
-        radius=(0.8 if len(cloud) > MANY and not palette else 1.3) * ratio,
-        opacity=0.7 if palette else 0.3,
+        radius=(0.8 if len(cloud) > MANY and not palette else 1.2) * ratio,
+        opacity=0.5 if palette else 0.3,
     )
     # The copy outlives the array whose memory the first image borrows.
     borrowed = QImage(
@@ -140,7 +140,8 @@ def paint_ellipses(
 
 def paint_path(painter: QPainter, at: Points, size: QSize) -> None:
     """Join the points in reading order, fading from old to new; the last step has an arrow."""
-    ink = QColor(theme.current().text)
+    ink, seam = QColor(theme.current().text), QColor(theme.current().panel)
+    seam.setAlpha(120)
     strengths = geometry.path_strengths(len(at))
     view = QRectF(0, 0, size.width(), size.height()).adjusted(-8, -8, 8, 8)
     last = len(at) - 2
@@ -151,6 +152,10 @@ def paint_path(painter: QPainter, at: Points, size: QSize) -> None:
         reach = QRectF(start, end).normalized().adjusted(-1, -1, 1, 1)
         if not reach.intersects(view):
             continue
+        if len(at) < CROWD:
+            # A seam in the ground's colour keeps the path apart from a coloured cloud.
+            painter.setPen(QPen(seam, 4.0))
+            painter.drawLine(start, end)
         ink.setAlphaF(1.0 if index == last else float(strength))
         painter.setPen(QPen(ink, 2.0 if index == last else 1.2))
         painter.drawLine(start, end)
@@ -226,7 +231,9 @@ def paint_labels(
         text = metrics.elidedText(labels[index], Qt.TextElideMode.ElideRight, 120)
         wide = metrics.horizontalAdvance(text)
         x, y = at[index]
-        place = placer.place(x, y, wide, high - 2, force=index in forced)
+        marked = index in forced
+        gap = RING + 4 if marked else DOT + 4
+        place = placer.place(x, y, wide, high - 2, gap=gap, force=marked)
         if place is None:
             continue
         written.append(index)

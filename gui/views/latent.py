@@ -1,0 +1,326 @@
+"""Where each token lies in a learned latent space, how sure that is, and the path it all makes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from PySide6.QtCore import QSize, Qt, Signal
+from PySide6.QtGui import QColor, QFocusEvent, QIcon, QPainter, QPalette, QPixmap
+from PySide6.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QHBoxLayout,
+    QSizePolicy,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
+from superqt import QElidingLabel, QFlowLayout
+
+from engine.types import LatentQuery, LatentResult, Query, Snapshot
+from gui import theme
+from gui.glossary import tip
+from gui.session import Session
+from gui.view import View, ViewSpec
+from gui.widgets.legend import number
+from gui.widgets.scatter import ScatterMap
+from gui.widgets.token_axis import Marks, token_label
+
+
+def nearest_layer(layers: Sequence[int], layer: int) -> int | None:
+    """The one of `layers` that is nearest to `layer`, the lower of two; None if there is none."""
+    return min(layers, key=lambda one: (abs(one - layer), one), default=None)
+
+
+def figures(card: Mapping[str, object], width: int) -> str:
+    """Say in one line how good a space is; what its card does not tell is left out.
+
+    Parameters
+    ----------
+    card : mapping
+        Measured figures by name, see `engine.types.LatentResult`.
+    width : int
+        Z, where the card has none.
+    """
+    z = _number(card, "z") or width
+    parts = [f"Z = {z:.0f}"]
+    if (beta := _number(card, "beta")) is not None:
+        parts.append(f"β = {number(beta)}")
+    if (elbo := _number(card, "elbo")) is not None:
+        parts.append(f"ELBO {number(elbo)} nat")
+    if (active := _number(card, "active_units")) is not None:
+        parts.append(f"{active:.0f} of {z:.0f} units active")
+    costs = card.get("kl_per_dim")
+    if isinstance(costs, Sequence | np.ndarray) and not isinstance(costs, str) and len(costs):
+        total = float(np.sum(np.asarray(costs, np.float64)))
+        parts.append(f"KL {number(total)} nat")
+    if (explained := _number(card, "explained_variance")) is not None:
+        parts.append(f"explains {explained:.1%}")
+    return " · ".join(parts)
+
+
+def _number(card: Mapping[str, object], key: str) -> float | None:
+    value = card.get(key)
+    if isinstance(value, int | float | np.integer | np.floating) and math.isfinite(value):
+        return float(value)
+    return None
+
+
+class LatentView(View):
+    """Show the posterior of each token's state, over the states the space was measured on."""
+
+    def __init__(self, session: Session, parent: QWidget | None = None) -> None:
+        super().__init__(session, parent)
+        self._result: LatentResult | None = None
+        self._labels: list[str] = []
+        self._only: int | None = None
+
+        self.layers = QComboBox()
+        self.layers.setFont(theme.ui_font(theme.SMALL))
+        self.layers.setAccessibleName("Layer of the latent space")
+        self.layers.setToolTip(
+            "<p>Which layer's latent space is shown. A space is trained on the states of one "
+            "layer; the first choice follows the layer that everything else shows.</p>"
+        )
+        self.colours = QCheckBox("colour by label")
+        self.colours.setFont(theme.ui_font(theme.SMALL))
+        self.colours.setAccessibleName("Colour the reference states by their label")
+        self.colours.setToolTip(
+            "<p>The dots behind are held-out states the space was measured on; each has a label, "
+            "such as the book it is from.</p>"
+        )
+        self.map = ScatterMap("Latent space, path of the context", joined=True)
+        self.map.set_readout(self.read_out)
+        self.legend = _Legend()
+        self.note = QElidingLabel()
+        self.note.setFont(theme.tabular(theme.ui_font(theme.SMALL)))
+        self.note.setForegroundRole(QPalette.ColorRole.PlaceholderText)
+        self.note.setContentsMargins(8, 0, 8, 4)
+        self.note.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self.note.setToolTip(tip("VAE") + tip("ELBO") + tip("KL") + tip("active units"))
+
+        self._head = QWidget()
+        head = QHBoxLayout(self._head)
+        head.setContentsMargins(8, 0, 8, 0)
+        head.setSpacing(8)
+        head.addWidget(self.layers)
+        head.addWidget(self.colours)
+        head.addStretch(1)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(0)
+        layout.addWidget(self._head)
+        layout.addWidget(self.legend)
+        layout.addWidget(self.map, 1)
+        layout.addWidget(self.note)
+        self.legend.hide()
+
+        self.layers.activated.connect(lambda _: self.queriesChanged.emit())
+        self.colours.toggled.connect(self._colour)
+        self.legend.chosen.connect(self._show_only)
+        self.map.pointHovered.connect(lambda i: session.hover(i if i >= 0 else None))
+        self.map.pointClicked.connect(
+            lambda i: session.select(i if i != session.selected else None)
+        )
+        session.modelChanged.connect(self._refresh)
+        session.layerChanged.connect(self._refresh)
+        for signal in (session.selectionChanged, session.hoverChanged, session.pinsChanged):
+            signal.connect(self._mark)
+        self._refresh()
+
+    # --- question, answer, name ------------------------------------------------------------------
+
+    @property
+    def layer(self) -> int | None:
+        """The layer whose space is asked for; None leaves it to the engine."""
+        chosen = self.layers.currentData()
+        if isinstance(chosen, int):
+            return chosen
+        layers = self.session.model.latent_layers if self.session.model else ()
+        return nearest_layer(layers, self.session.layer)
+
+    def queries(self) -> tuple[Query, ...]:
+        """Ask for the space of the chosen layer, or for the one nearest to the session's."""
+        model = self.session.model
+        if model is not None and "latent" not in model.provides:
+            return ()
+        return (LatentQuery(self.layer),)
+
+    def render_snapshot(self, snapshot: Snapshot) -> None:
+        """Draw the path that `snapshot` answers with; keep the last one where it has none."""
+        result = next((snapshot.results.get(query) for query in self.queries()), None)
+        if not isinstance(result, LatentResult):
+            return
+        before, self._result = self._result, result
+        count, width = len(result.xy), result.mu.shape[1] if result.mu.ndim == 2 else 0
+        tokens = snapshot.tokens
+        if len(tokens) != count and len(snapshot.target_tokens) == count:
+            tokens = snapshot.target_tokens
+        self._labels = [token_label(token.text) for token in tokens[:count]]
+        self._labels += [f"#{index}" for index in range(len(self._labels), count)]
+        self.map.set_axes(*(("z₁", "z₂") if width == 2 else ("PC 1 of μ", "PC 2 of μ")))
+        if before is None or before.reference is not result.reference:
+            self.map.set_cloud(result.reference, _categories(result))
+        self.map.set_points(result.xy, self._labels, result.covariance)
+        if before is None or before.label_names != result.label_names:
+            self._only = None
+            self.legend.set_names(result.label_names)
+        said = figures(result.card, width)
+        self.note.setText(said)
+        self.note.setAccessibleName(said)
+        self._refresh()
+        self._colour()
+        self._mark()
+
+    def caption(self) -> str:
+        """Layer of the space, number of tokens, and how many coordinates it has."""
+        if self._result is None:
+            return f"layer {self.layer}" if self.layer is not None else ""
+        tokens, width = self._result.mu.shape
+        plural = "s" * (tokens != 1)
+        plane = "" if width == 2 else f", first two of {width} PCs of μ" if width > 2 else ""
+        return f"layer {self._result.layer} · path of {tokens} token{plural}{plane}"
+
+    # --- what is drawn ---------------------------------------------------------------------------
+
+    def _refresh(self) -> None:
+        """Offer the layers the model has a space for, keeping the choice where it still is one."""
+        model = self.session.model
+        layers = model.latent_layers if model is not None else ()
+        chosen = self.layers.currentData()
+        near = nearest_layer(layers, self.session.layer)
+        entries: list[tuple[str, int | None]] = [(f"nearest: layer {near}", None)]
+        entries += [(f"layer {layer}", layer) for layer in layers]
+        if entries != [
+            (self.layers.itemText(i), self.layers.itemData(i)) for i in range(self.layers.count())
+        ]:
+            self.layers.clear()
+            for text, layer in entries:
+                self.layers.addItem(text, layer)
+            self.layers.setCurrentIndex(max(0, self.layers.findData(chosen)))
+        several = len(layers) > 1
+        labelled = self._result is not None and len(self._result.label_names) > 1
+        self.layers.setVisible(several)
+        self.colours.setVisible(labelled)
+        self._head.setVisible(several or labelled)
+
+    def _colour(self) -> None:
+        names = self._result.label_names if self._result is not None else ()
+        shown = self.colours.isChecked() and len(names) > 1
+        self.legend.setVisible(shown)
+        self.map.set_cloud_colours(
+            [
+                theme.category(index) if self._only in (None, index) else None
+                for index in range(len(names))
+            ]
+            if shown
+            else None
+        )
+
+    def _show_only(self, index: int) -> None:
+        self._only = index if index >= 0 else None
+        self._colour()
+
+    def read_out(self, index: int) -> str:
+        """Say a token, its μ and its σ along each axis of the picture."""
+        result = self._result
+        if result is None or index >= len(self._labels):
+            return ""
+        x, y = (number(float(value)) for value in result.xy[index])
+        with np.errstate(invalid="ignore"):
+            spread = np.sqrt(np.diagonal(result.covariance[index]))
+        across, up = (number(float(value)) for value in spread)
+        return f"{self._labels[index]}, token {index}\nμ = ({x}, {y})\nσ = ({across}, {up})"
+
+    def _mark(self) -> None:
+        session = self.session
+        self.map.set_marks(Marks(session.hovered, session.selected, session.pinned))
+
+    def focusInEvent(self, event: QFocusEvent) -> None:
+        """Hand the focus to the map, which the keys are for."""
+        self.map.setFocus(event.reason())
+
+    def minimumSizeHint(self) -> QSize:
+        """Small enough for a crowded window."""
+        return QSize(200, 140)
+
+
+def _categories(result: LatentResult) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]] | None:
+    """The label of each reference state, if each has one."""
+    return result.labels if len(result.labels) == len(result.reference) else None
+
+
+class _Legend(QWidget):
+    """The labels with their colours; choosing one leaves the others grey."""
+
+    chosen = Signal(int)
+    """The label that alone is coloured, −1 for all of them."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setAccessibleName("Labels of the reference states")
+        self._flow = QFlowLayout(self)
+        self._flow.setContentsMargins(8, 0, 8, 4)
+        self._flow.setHorizontalSpacing(4)
+        self._flow.setVerticalSpacing(0)
+        self.buttons: list[QToolButton] = []
+
+    def set_names(self, names: Sequence[str]) -> None:
+        """Show these labels, none of them chosen."""
+        for button in self.buttons:
+            self._flow.removeWidget(button)
+            button.deleteLater()
+        self.buttons = []
+        for index, name in enumerate(names):
+            button = QToolButton()
+            button.setText(name)
+            button.setIcon(_dot(theme.category(index)))
+            button.setIconSize(QSize(12, 12))
+            button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
+            button.setFont(theme.ui_font(theme.SMALL))
+            button.setAutoRaise(True)
+            button.setCheckable(True)
+            button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+            button.setAccessibleName(f"Colour only {name}")
+            button.setToolTip(f"Colour only the states of {name}; once more for all labels.")
+            button.clicked.connect(lambda on, index=index: self._choose(index if on else -1))
+            self._flow.addWidget(button)
+            self.buttons.append(button)
+
+    def _choose(self, index: int) -> None:
+        for at, button in enumerate(self.buttons):
+            button.setChecked(at == index)
+        self.chosen.emit(index)
+
+
+def _dot(colour: str) -> QIcon:
+    """A filled circle, sharp at two device pixels a pixel."""
+    picture = QPixmap(24, 24)
+    picture.fill(Qt.GlobalColor.transparent)
+    painter = QPainter(picture)
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+    painter.setPen(Qt.PenStyle.NoPen)
+    painter.setBrush(QColor(colour))
+    painter.drawEllipse(4, 4, 16, 16)
+    painter.end()
+    picture.setDevicePixelRatio(2)
+    return QIcon(picture)
+
+
+VIEW = ViewSpec(
+    key="latent",
+    title="Latent space",
+    about=(
+        "Where a β-VAE trained on the states of one layer puts each token: its mean μ, with an "
+        "ellipse at one σ, joined in reading order; the dots behind are held-out states. The VAE "
+        "maximises the ELBO, E_q[log p(x|z)] − β·KL(q(z|x) ‖ N(0, I))."
+    ),
+    empty="Type a context to see the path it takes through the latent space.",
+    needs=frozenset({"latent"}),
+    shortcut="Ctrl+5",
+    area="right",
+    order=2,
+    create=LatentView,
+)
