@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 import gui.exporters
 from engine.errors import UserError
 from engine.files import replacing
-from engine.types import Snapshot
+from engine.types import ModelInfo, Snapshot
 from gui.exporters.record import Record, json_text, record
 from gui.figures.numbers import token_ids, token_texts
 from gui.figures.spec import FigureOptions, FigureSpec, figure_specs
@@ -133,6 +133,14 @@ def format_for(path: Path) -> FormatSpec:
     return spec
 
 
+def check_applies(figure: FigureSpec, model: ModelInfo) -> None:
+    """Raise `UserError` if `model` does not provide what `figure` needs."""
+    missing = sorted(figure.needs - model.provides)
+    if missing:
+        why = f"{model.title} provides no {missing[0]}"
+        raise UserError(f"Cannot export {figure.key}", why, "Choose another view or model")
+
+
 def export(
     snapshot: Snapshot,
     view: str,
@@ -197,12 +205,8 @@ def _document(
     figure = figure_specs()[view]
     if scale not in SCALES:
         raise ValueError(f"scale {scale} is not in {SCALES}")
-    what = f"Cannot export {view}"
+    check_applies(figure, snapshot.model)
     if not snapshot.tokens:
-        raise UserError(what, "the text has no tokens", "Give some text")
-    missing = sorted(figure.needs - snapshot.model.provides)
-    if missing:
-        title = snapshot.model.title
-        raise UserError(what, f"{title} provides no {missing[0]}", "Choose another view or model")
+        raise UserError(f"Cannot export {view}", "the text has no tokens", "Give some text")
     made = record(snapshot, figure, options)
     return Document(figure, snapshot, options, MappingProxyType({**made, **(meta or {})}), scale)

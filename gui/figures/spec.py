@@ -51,9 +51,6 @@ class FigureOptions:
         return max(0, min(self.depth_of(model), model.depth(self.stack_of(model)) - 1))
 
 
-SHARED = frozenset({"spec", "style", "colour", "lettering", "numbers"})
-"""Modules of gui/figures/ that are no figure but serve all of them."""
-
 R = TypeVar("R", bound=Result)
 Arrays = Mapping[str, NDArray[np.generic]]
 
@@ -112,7 +109,7 @@ def figure_specs() -> Mapping[str, FigureSpec]:
     """
     specs: dict[str, FigureSpec] = {}
     for module in pkgutil.iter_modules(gui.figures.__path__, "gui.figures."):
-        if module.name.rpartition(".")[2] in SHARED:
+        if module.name.rpartition(".")[2] in gui.figures.SHARED:
             continue
         spec = getattr(importlib.import_module(module.name), "FIGURE", None)
         if not isinstance(spec, FigureSpec):

@@ -1,0 +1,101 @@
+"""``main.py export``: a view of a text, saved as a picture or as numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from engine.errors import UserError
+from engine.models.catalogue import default, resolve
+from engine.models.store import acquire, open_spec
+from engine.types import ModelInfo, Request, Stack
+from gui.exporters.spec import check_applies, export, format_for
+from gui.figures.spec import FigureOptions, figure_specs
+from gui.headless.console import DONE, finish, say
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What the command line asked for; None where it did not say."""
+
+    view: str
+    out: Path
+    text: str
+    model: str | None = None
+    target: str | None = None
+    layer: int | None = None
+    head: int | None = None
+    kind: Stack | None = None
+    scaling: Literal["linear", "log", "row"] = "linear"
+    scale: int = 1
+    device: str = "auto"
+
+
+def run(order: Order) -> int:
+    """Load the model, read the text, save the view.
+
+    Raises
+    ------
+    UserError
+        If the order cannot be carried out. What can be told without the model is told at once.
+    """
+    format_for(order.out)
+    entry = resolve(order.model) if order.model is not None else default()
+    source = open_spec(entry, finish(acquire(entry)))
+    # Torch takes seconds to load; what is wrong with the order has been told by now.
+    from engine.engine import Engine
+
+    engine = Engine()
+    info = finish(engine.load_steps(source, order.device))
+    options = options_for(order, info)
+    queries = figure_specs()[order.view].queries(options, info)
+    request = Request(1, engine.epoch, order.text, queries, target=order.target)
+    snapshot = engine.answer(request)
+    export(snapshot, order.view, options, order.out, scale=order.scale)
+    if snapshot.notice:
+        say(snapshot.notice)
+    return DONE
+
+
+def options_for(order: Order, info: ModelInfo) -> FigureOptions:
+    """What of the view to show, checked against the model.
+
+    Raises
+    ------
+    UserError
+        If the model has no such layer, head or kind of attention.
+    """
+    what = f"Cannot export {order.view}"
+    check_applies(figure_specs()[order.view], info)
+    kinds = info.stacks
+    if order.view == "embedding":  # cross-attention has queries and keys, but no stream of its own
+        kinds = tuple(kind for kind in kinds if kind != "cross")
+    if order.kind is not None and order.kind not in kinds:
+        have = " or ".join(kinds)
+        raise UserError(what, f"{info.title} has no {order.kind} here", f"Give --kind {have}")
+    options = FigureOptions(order.layer, order.head, order.kind, order.scaling)
+    depth = info.depth(options.stack_of(info))
+    layers: dict[str, range | tuple[int, ...]] = {
+        "attention": range(depth),
+        "mosaic": range(depth),
+        "embedding": range(depth + 1),
+        "latent": info.latent_layers,
+    }
+    _check(what, info, "layer", order.layer, layers.get(order.view))
+    _check(what, info, "head", order.head, range(info.heads))
+    return options
+
+
+def _check(
+    what: str, info: ModelInfo, name: str, value: int | None, known: range | tuple[int, ...] | None
+) -> None:
+    if value is None or known is None or value in known:
+        return
+    have = f"{known[0]} to {known[-1]}" if isinstance(known, range) else _list(known)
+    why = f"{info.title} has no {name} {value} here"
+    raise UserError(what, why, f"Give --{name} {have}")
+
+
+def _list(numbers: tuple[int, ...]) -> str:
+    return " or ".join(map(str, numbers))

@@ -1,0 +1,137 @@
+"""Parse the command line, then open the window or run a headless command; nothing else."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import pkgutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import gui.figures
+from engine.errors import UserError
+from gui.headless.console import guarded
+from gui.headless.text import SENTENCE, given_text
+
+DEVICES = ("auto", "cpu", "cuda", "mps")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the program.
+
+    Returns
+    -------
+    int
+        0 done, 1 failed, 130 interrupted. Wrong usage leaves with 2 through `SystemExit`.
+    """
+    # Must stand before torch is loaded. Threads that wait for each other spin by default; beside
+    # another busy process that makes a forward pass several times slower than letting them sleep.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    parser = _parser()
+    arguments = parser.parse_args(argv)
+    if arguments.text is not None and arguments.text_file is not None:
+        # One before the command and one after it: argparse looks at each place by itself.
+        parser.error("argument --text-file: not allowed with argument --text")
+    return guarded(lambda: _dispatch(arguments))
+
+
+def _dispatch(given: argparse.Namespace) -> int:
+    # Each branch imports what it alone needs: a table of models must not wait for torch, nor a
+    # machine without a display for Qt.
+    if given.command == "models":
+        from gui.headless import models
+
+        return models.get(given.name) if given.action == "get" else models.show()
+    text = given_text(given.text, given.text_file)
+    if given.command == "export":
+        from gui.headless import export
+
+        return export.run(
+            export.Order(
+                view=given.view,
+                out=given.out,
+                text=SENTENCE if text is None else text,
+                model=given.model,
+                target=given.target,
+                layer=given.layer,
+                head=given.head,
+                kind=given.kind,
+                scaling=given.scaling,
+                scale=given.scale,
+                device=given.device or "auto",
+            )
+        )
+    return _window(given.model, text, given.device)
+
+
+def _window(model: str | None, text: str | None, device: str | None) -> int:
+    try:
+        from gui.app import run
+    except ImportError as error:  # a library of the system that Qt needs, mostly
+        raise UserError(
+            "Cannot open the window",
+            f"a part of it cannot be loaded ({error})",
+            "Install what README.md names for your system",
+        ) from error
+    return run(model=model, text=text, device=device)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="main.py", description="Type a context and see the inside of a language model."
+    )
+    _add_input(parser)
+    # Given before the command or after it; what stands after must not be undone by a default.
+    commands = parser.add_subparsers(dest="command", metavar="models | export")
+    models = commands.add_parser("models", help="list the models that can be opened by name")
+    actions = models.add_subparsers(dest="action", metavar="get")
+    get = actions.add_parser("get", help="bring a model to this machine")
+    get.add_argument("name", metavar="NAME")
+    _add_export(commands.add_parser("export", help="save a view as a picture or as numbers"))
+    return parser
+
+
+def _add_input(parser: argparse.ArgumentParser, default: str | None = None) -> None:
+    """Add what both the window and an export take."""
+    parser.add_argument(
+        "--model", default=default, help="a name of the list, an id on the hub, a folder or a file"
+    )
+    text = parser.add_mutually_exclusive_group()
+    text.add_argument("--text", default=default, help="the context")
+    text.add_argument(
+        "--text-file", default=default, metavar="FILE", help="the context in UTF-8; - reads stdin"
+    )
+    parser.add_argument("--device", choices=DEVICES, default=default, help="where the model runs")
+
+
+def _add_export(parser: argparse.ArgumentParser) -> None:
+    # By name, without importing them: a figure's module is called what its view is called.
+    names = (module.name for module in pkgutil.iter_modules(gui.figures.__path__))
+    views = sorted(name for name in names if name not in gui.figures.SHARED)
+    parser.add_argument("--view", required=True, choices=views)
+    parser.add_argument(
+        "--out", required=True, type=Path, metavar="FILE", help="its suffix picks the format"
+    )
+    _add_input(parser, argparse.SUPPRESS)
+    parser.add_argument("--target", help="what the decoder of an encoder-decoder reads")
+    parser.add_argument("--layer", type=int, metavar="N", help="from 0; the middle if left out")
+    parser.add_argument("--head", type=int, metavar="N", help="from 0; all heads if left out")
+    parser.add_argument(
+        "--kind",
+        choices=("encoder", "decoder", "cross"),
+        help="which attention of an encoder-decoder",
+    )
+    parser.add_argument(
+        "--scaling",
+        choices=("linear", "log", "row"),
+        default="linear",
+        help="how weights become colours in a picture",
+    )
+    parser.add_argument(
+        "--scale", type=int, choices=range(1, 5), default=1, help="size of a PNG, 150 dpi each"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
