@@ -61,7 +61,8 @@ class LayerAttention:
                 continue
             stop = min(part.stop, count)
             rows = stop - part.start
-            cut = [None if m is None else m[:, :rows] for m in (part.allowed, part.bias)]
+            seen = count if self.cached else None  # an encoder keeps all its keys
+            cut = [None if m is None else m[:, :rows, :seen] for m in (part.allowed, part.bias)]
             kept.append(Segment(part.start, stop, part.causal, cut[0], cut[1]))
         self.segments = kept
 

@@ -21,7 +21,7 @@ class ArenaLayer(CacheLayerMixin):
     is_croppable = True
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._keys = Arena()
         self._values = Arena()
 

@@ -72,10 +72,12 @@ class EncoderDecoderReader(Reader):
             return trace, Ran(0, 0, len(ids) + len(target_ids))
         trace = Trace()
         recorder = self.recorder(trace, 0, False, cancelled)
+        # Through the parts, because some families' whole (T5's) hides the decoder's last state.
         with listening(recorder, self.blocks):
-            output = self.model.base_model(
-                input_ids=self.tensor(ids),
-                decoder_input_ids=self.tensor(target_ids),
+            encoded = self.model.get_encoder()(input_ids=self.tensor(ids))
+            output = self.model.get_decoder()(
+                input_ids=self.tensor(target_ids),
+                encoder_hidden_states=encoded.last_hidden_state,
                 use_cache=False,
             )
         trace.final.append(output.last_hidden_state[0])

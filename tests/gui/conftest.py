@@ -1,0 +1,73 @@
+"""What holds for every test with widgets: none stays, and no timer runs on."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import shiboken6
+from PySide6.QtCore import QCoreApplication, QEvent, QTimer
+from PySide6.QtWidgets import QApplication, QWidget
+
+
+@pytest.fixture(autouse=True)
+def no_timer_stays(monkeypatch: pytest.MonkeyPatch, qapp: QApplication) -> Iterator[None]:
+    """Fail a test after which a timer it started still runs."""
+    started: weakref.WeakSet[QTimer] = weakref.WeakSet()
+    start = QTimer.start
+
+    def noting(timer: QTimer, *args: Any) -> None:
+        started.add(timer)
+        start(timer, *args)
+
+    monkeypatch.setattr(QTimer, "start", noting)
+    yield
+    _settle()
+    active = [timer for timer in started if shiboken6.isValid(timer) and timer.isActive()]
+    for timer in active:
+        timer.stop()
+    if active:
+        owners = [type(timer.parent()).__name__ for timer in active]
+        pytest.fail(f"timers still running, of: {owners}")
+
+
+@pytest.fixture(autouse=True)
+def no_widget_stays(no_timer_stays: None, qapp: QApplication) -> Iterator[None]:
+    """Fail a test after which a top-level widget it made still lives."""
+    before = {id(widget) for widget in QApplication.topLevelWidgets()}
+    yield
+    _settle()
+    left = _new_widgets(before)
+    if left:
+        gc.collect()  # a window may hang in a cycle with a signal's slot
+        _settle()
+        left = _new_widgets(before)
+    if left:
+        names = sorted(f"{type(widget).__name__} {widget.objectName()}" for widget in left)
+        for widget in left:
+            widget.close()
+            widget.deleteLater()
+        _settle()
+        pytest.fail(f"widgets left behind: {names}")
+
+
+def _new_widgets(before: set[int]) -> list[QWidget]:
+    return [
+        widget
+        for widget in QApplication.topLevelWidgets()
+        if id(widget) not in before and shiboken6.isValid(widget) and not _qts_own(widget)
+    ]
+
+
+def _qts_own(widget: QWidget) -> bool:
+    """Tooltips and menus' shadows that Qt keeps for the next time."""
+    return widget.metaObject().className() in ("QTipLabel", "QComboBoxPrivateContainer")
+
+
+def _settle() -> None:
+    for _ in range(3):
+        QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
+        QCoreApplication.processEvents()
