@@ -341,7 +341,7 @@ class ContextEditor(QPlainTextEdit):
                 painter.drawRoundedRect(box, 4, 4)
                 if piece.token in self._pinned:
                     painter.setBrush(QColor(look.on_accent if chosen else look.accent))
-                    painter.drawEllipse(QPointF(box.center().x(), box.top() + 1), 2.5, 2.5)
+                    painter.drawEllipse(QPointF(box.center().x(), box.top() + 3), 2, 2)
                 if piece.token == self._hovered:
                     painter.setBrush(Qt.BrushStyle.NoBrush)
                     painter.setPen(QPen(QColor(look.hover), 1.5))

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from PySide6.QtCore import QPointF, QRectF, Qt
@@ -110,8 +109,8 @@ def line_pieces(
     def in_document(unit: int) -> int:
         return base + (max(gap, unit - composed) if composed and unit > gap else unit)
 
-    def edge(unit: int, side: QTextLine.Edge = QTextLine.Edge.Leading) -> float:
-        place = line.cursorToX(in_layout(unit), side)
+    def edge(unit: int) -> float:
+        place = line.cursorToX(in_layout(unit))
         # Qt's answer is x and the position, which its Python types know as an object.
         return float(place[0]) if isinstance(place, tuple) else 0.0
 
@@ -125,9 +124,9 @@ def line_pieces(
     for share in index.between(first, last + ends):
         low, high = max(share.start, first), min(share.end, last)
         if low >= high:
-            stretches = []
+            stretches: list[tuple[float, float]] = []
         elif mixed:
-            stretches = _stretches(low, high, edge)
+            stretches = _glyphs(line, in_layout(low), high - low) or [(edge(low), edge(high))]
         else:
             stretches = [(edge(low), edge(high))]
         if ends and share.end > last:
@@ -140,14 +139,16 @@ def line_pieces(
     return pieces
 
 
-def _stretches(
-    low: int, high: int, edge: Callable[[int, QTextLine.Edge], float]
-) -> list[tuple[float, float]]:
-    """Left and right of each character: neighbours in the text need not be so on the line."""
+def _glyphs(line: QTextLine, start: int, length: int) -> list[tuple[float, float]]:
+    """Left and right of each glyph: neighbours in the text need not be so on the line.
+
+    Where the direction turns, a position has two places, and `QTextLine.cursorToX` knows only one.
+    """
     made = []
-    for unit in range(low, high):
-        one, other = edge(unit, QTextLine.Edge.Leading), edge(unit, QTextLine.Edge.Trailing)
-        made.append((min(one, other), max(one, other)))
+    for run in line.glyphRuns(start, length):
+        advances = run.rawFont().advancesForGlyphIndexes(run.glyphIndexes())
+        for place, advance in zip(run.positions(), advances, strict=True):
+            made.append((place.x(), place.x() + advance.x()))
     return made
 
 

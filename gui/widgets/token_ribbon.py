@@ -1,0 +1,327 @@
+"""Tokens as chips in reading order, with how surprising each was: what the text itself hides."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from PySide6.QtCore import QEvent, QPoint, QPointF, QRectF, QSize, Qt, Signal
+from PySide6.QtGui import (
+    QBrush,
+    QColor,
+    QContextMenuEvent,
+    QFontMetricsF,
+    QHelpEvent,
+    QKeyEvent,
+    QMouseEvent,
+    QPainter,
+    QPaintEvent,
+    QPen,
+    QResizeEvent,
+    QWheelEvent,
+)
+from PySide6.QtWidgets import QAbstractScrollArea, QFrame, QMenu, QSizePolicy, QToolTip, QWidget
+
+from engine.types import Floats, Token
+from gui import theme
+from gui.widgets.spans import shortened, token_tip, visible
+
+CHIP = 24
+"""Height of a chip in pixels; `STRIP` that of the surprise below it."""
+STRIP = 6
+_TOP = 4
+_GAP = 2
+_PAD = 6
+_BAR = 10
+_LONGEST = 28
+_WORDS_KEPT = 20_000
+
+
+class TokenRibbon(QAbstractScrollArea):
+    """One row of chips that scrolls sideways; only chips in sight are painted.
+
+    The arrow keys, Home and End move the selection, P pins, Escape selects nothing.
+    """
+
+    tokenHovered = Signal(object)
+    tokenClicked = Signal(object)
+    pinToggled = Signal(int)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._tokens: tuple[Token, ...] = ()
+        self._labels: list[str] = []
+        self._shades: tuple[int, ...] = ()
+        self._surprise: Floats | None = None
+        self._top_bits = 16.0
+        self._edges = np.zeros(1)
+        self._words: dict[str, tuple[str, float]] = {}
+        self._font = theme.token_font(theme.NORMAL)
+        self._selected: int | None = None
+        self._hovered: int | None = None
+        self._pinned: frozenset[int] = frozenset()
+        self._pointed: int | None = None
+        self._hint = ""
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.horizontalScrollBar().setFixedHeight(_BAR)
+        self.horizontalScrollBar().setSingleStep(24)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        # Room for the scroll bar is always kept, so that nothing jumps when it is needed.
+        self.setFixedHeight(_TOP + CHIP + _GAP + STRIP + _TOP + _BAR)
+        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self.viewport().setMouseTracking(True)
+        self.setAccessibleName("Tokens")
+        self.setAccessibleDescription(
+            "The tokens of the context. Arrow keys select one, P pins it, Escape lets go."
+        )
+
+    # --- what is shown ---------------------------------------------------------------------------
+
+    def set_tokens(
+        self,
+        tokens: Sequence[Token],
+        shades: Sequence[int],
+        surprise: Floats | None = None,
+        top_bits: float = 16.0,
+    ) -> None:
+        """Show T tokens.
+
+        Parameters
+        ----------
+        tokens, shades : sequences
+            The tokens, and which of the theme's shades each has.
+        surprise : array (T,), optional
+            −log2 p of each token in bits; NaN where no prediction was made. None: unknown.
+        top_bits : float
+            Where the colours end; log2 of the vocabulary's size is the surprise of blind guessing.
+        """
+        self._tokens, self._shades = tuple(tokens), tuple(shades)
+        self._surprise = surprise if surprise is not None and len(surprise) == len(tokens) else None
+        self._top_bits = top_bits
+        if len(self._words) > _WORDS_KEPT:
+            self._words.clear()
+        pairs = [self._word(token.text) for token in tokens]
+        self._labels = [label for label, _ in pairs]
+        self._edges = np.cumsum([0.0, *(width + _GAP for _, width in pairs)])
+        self._fit_bar()
+        self.viewport().update()
+
+    def set_hint(self, hint: str) -> None:
+        """Say this where there are no tokens."""
+        self._hint = hint
+        self.viewport().update()
+
+    def set_marks(self, selected: int | None, hovered: int | None, pinned: frozenset[int]) -> None:
+        """Fill one token, outline one, and put a dot on some."""
+        moved = selected != self._selected
+        self._selected, self._hovered, self._pinned = selected, hovered, pinned
+        if moved and selected is not None:
+            self.reveal(selected)
+        self.viewport().update()
+
+    def reveal(self, token: int) -> None:
+        """Scroll as little as is needed to see a token and something of its neighbours."""
+        if not 0 <= token < len(self._tokens):
+            return
+        bar, width = self.horizontalScrollBar(), self.viewport().width()
+        left, right = self._edges[token], self._edges[token + 1]
+        if right + 24 > bar.value() + width:
+            bar.setValue(int(right + 24 - width))
+        if left - 24 < bar.value():
+            bar.setValue(int(left - 24))
+
+    def _word(self, text: str) -> tuple[str, float]:
+        """A token's label and the width of its chip."""
+        if text not in self._words:
+            label = shortened(visible(text), _LONGEST) or "∅"
+            width = QFontMetricsF(self._font).horizontalAdvance(label)
+            self._words[text] = label, max(18.0, np.ceil(width) + 2 * _PAD)
+        return self._words[text]
+
+    def _fit_bar(self) -> None:
+        bar, width = self.horizontalScrollBar(), self.viewport().width()
+        bar.setPageStep(width)
+        bar.setRange(0, max(0, int(np.ceil(self._edges[-1])) - width))
+
+    # --- geometry and painting -------------------------------------------------------------------
+
+    def box_of(self, token: int) -> QRectF:
+        """Where a chip stands on the viewport, out of sight or not."""
+        left = float(self._edges[token]) - self.horizontalScrollBar().value()
+        width = float(self._edges[token + 1] - self._edges[token]) - _GAP
+        return QRectF(left, _TOP, width, CHIP)
+
+    def token_at(self, point: QPointF) -> int | None:
+        """The token whose chip, or the strip below it, is at `point` of the viewport."""
+        place = point.x() + self.horizontalScrollBar().value()
+        token = int(np.searchsorted(self._edges, place, "right")) - 1
+        return token if 0 <= token < len(self._tokens) else None
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """Paint the chips in sight."""
+        look = theme.current()
+        painter = QPainter(self.viewport())
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        if not self._tokens:
+            painter.setFont(theme.ui_font(theme.SMALL))
+            painter.setPen(QColor(look.muted))
+            area = QRectF(0, _TOP, self.viewport().width(), CHIP)
+            painter.drawText(area, Qt.AlignmentFlag.AlignVCenter, self._hint)
+            return
+        scroll = self.horizontalScrollBar().value()
+        first = int(np.searchsorted(self._edges, scroll + event.rect().left(), "right")) - 1
+        last = int(np.searchsorted(self._edges, scroll + event.rect().right() + 1, "left"))
+        table = theme.sequential(look.dark)
+        for token in range(max(0, first), min(last, len(self._tokens))):
+            self._paint_chip(painter, token, look)
+            if self._surprise is not None:
+                self._paint_surprise(painter, token, table, look)
+
+    def _paint_chip(self, painter: QPainter, token: int, look: theme.Theme) -> None:
+        box = self.box_of(token)
+        chosen, special = token == self._selected, self._tokens[token].special
+        painter.setPen(Qt.PenStyle.NoPen)
+        painter.setBrush(QColor(look.tokens[self._shades[token]]))
+        if chosen:
+            painter.setBrush(QColor(look.accent))
+        elif special:
+            painter.setPen(QPen(QColor(look.muted), 1, Qt.PenStyle.DashLine))
+            painter.setBrush(Qt.BrushStyle.NoBrush)
+            painter.drawRoundedRect(box.adjusted(0.5, 0.5, -0.5, -0.5), 4, 4)
+        if chosen or not special:
+            painter.drawRoundedRect(box, 4, 4)
+        if token == self._hovered:
+            painter.setBrush(Qt.BrushStyle.NoBrush)
+            painter.setPen(QPen(QColor(look.hover), 1.5))
+            painter.drawRoundedRect(box.adjusted(0.75, 0.75, -0.75, -0.75), 4, 4)
+        if token in self._pinned:
+            painter.setPen(Qt.PenStyle.NoPen)
+            painter.setBrush(QColor(look.on_accent if chosen else look.accent))
+            painter.drawEllipse(QPointF(box.center().x(), box.top() + 3), 2, 2)
+        painter.setFont(self._font)
+        painter.setPen(QColor(look.on_accent if chosen else look.muted if special else look.text))
+        painter.drawText(box, Qt.AlignmentFlag.AlignCenter, self._labels[token])
+        if chosen and self.hasFocus():
+            painter.setBrush(Qt.BrushStyle.NoBrush)
+            painter.setPen(QPen(QColor(look.text), 1.5))
+            painter.drawRoundedRect(box.adjusted(0.75, 0.75, -0.75, -0.75), 4, 4)
+
+    def _paint_surprise(
+        self, painter: QPainter, token: int, table: np.ndarray, look: theme.Theme
+    ) -> None:
+        if self._surprise is None:
+            return
+        chip = self.box_of(token)
+        box = QRectF(chip.left(), chip.bottom() + _GAP, chip.width(), STRIP)
+        bits = float(self._surprise[token])
+        painter.setPen(Qt.PenStyle.NoPen)
+        if np.isnan(bits):
+            painter.setBrush(QBrush(QColor(look.muted), Qt.BrushStyle.BDiagPattern))
+        else:
+            level = int(np.clip(bits / self._top_bits * 255, 0, 255))
+            painter.setBrush(QColor(*(int(part) for part in table[level])))
+        painter.drawRoundedRect(box, 2, 2)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Let the scroll bar know the new width."""
+        super().resizeEvent(event)
+        self._fit_bar()
+
+    def sizeHint(self) -> QSize:
+        """One row high, as wide as there is room."""
+        return QSize(400, self.height())
+
+    def minimumSizeHint(self) -> QSize:
+        """May become narrow: it scrolls."""
+        return QSize(80, self.height())
+
+    # --- pointer and keys ------------------------------------------------------------------------
+
+    def tip(self, token: int) -> str:
+        """What the tooltip says of a token, in rich text."""
+        made = token_tip(token, self._tokens[token])
+        if self._surprise is None:
+            return made
+        bits = float(self._surprise[token])
+        if np.isnan(bits):
+            return made + "surprise: none, for the first token is not predicted"
+        return made + f"surprise −log₂ p(token | context before it) = <b>{bits:.1f} bits</b>"
+
+    def _point_at(self, token: int | None) -> None:
+        if token != self._pointed:
+            self._pointed = token
+            self.tokenHovered.emit(token)
+
+    def mouseMoveEvent(self, event: QMouseEvent) -> None:
+        """Outline the token under the pointer."""
+        self._point_at(self.token_at(event.position()))
+
+    def mousePressEvent(self, event: QMouseEvent) -> None:
+        """Select the token under the pointer; beside the chips, none."""
+        if event.button() == Qt.MouseButton.LeftButton:
+            self.tokenClicked.emit(self.token_at(event.position()))
+
+    def leaveEvent(self, event: QEvent) -> None:
+        """Outline nothing."""
+        super().leaveEvent(event)
+        self._point_at(None)
+
+    def wheelEvent(self, event: QWheelEvent) -> None:
+        """Scroll sideways, whichever way the wheel turns."""
+        turn = event.pixelDelta() if not event.pixelDelta().isNull() else event.angleDelta()
+        bar = self.horizontalScrollBar()
+        bar.setValue(bar.value() - (turn.x() or turn.y()))
+        event.accept()
+
+    def viewportEvent(self, event: QEvent) -> bool:
+        """Explain the token under the pointer."""
+        if event.type() == QEvent.Type.ToolTip and isinstance(event, QHelpEvent):
+            token = self.token_at(QPointF(event.pos()))
+            if token is None:
+                QToolTip.hideText()
+            else:
+                area = self.box_of(token).toAlignedRect()
+                QToolTip.showText(event.globalPos(), self.tip(token), self.viewport(), area)
+            return True
+        return super().viewportEvent(event)
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Move the selection, pin, or let go."""
+        last = len(self._tokens) - 1
+        at = self._selected
+        moves = {
+            Qt.Key.Key_Right: 0 if at is None else min(at + 1, last),
+            Qt.Key.Key_Left: last if at is None else max(at - 1, 0),
+            Qt.Key.Key_Home: 0,
+            Qt.Key.Key_End: last,
+        }
+        key = Qt.Key(event.key())
+        if key in moves and last >= 0:
+            self.tokenClicked.emit(moves[key])
+        elif key == Qt.Key.Key_P and at is not None and not event.modifiers():
+            self.pinToggled.emit(at)
+        elif key == Qt.Key.Key_Escape and at is not None:
+            self.tokenClicked.emit(None)
+        else:
+            super().keyPressEvent(event)
+
+    def contextMenuEvent(self, event: QContextMenuEvent) -> None:
+        """Offer to pin the token under the pointer, or the selected one."""
+        token = self._selected
+        place = event.globalPos()
+        if event.reason() == QContextMenuEvent.Reason.Mouse:
+            token = self.token_at(QPointF(event.pos()))
+        elif token is not None:
+            place = self.viewport().mapToGlobal(self.box_of(token).bottomLeft().toPoint())
+        if token is not None and token < len(self._tokens):
+            self.menu_for(token).popup(QPoint(place))
+
+    def menu_for(self, token: int) -> QMenu:
+        """The context menu of a token; it deletes itself when it closes."""
+        menu = QMenu(self)
+        menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        word = "Unpin" if token in self._pinned else "Pin"
+        pin = menu.addAction(f"{word} token {self._labels[token]}")
+        pin.triggered.connect(lambda: self.pinToggled.emit(token))
+        return menu
