@@ -32,14 +32,14 @@ State = Literal["empty", "loading", "unfit", "failed", "picture"]
 LOADING_AFTER_MS = 200
 """An answer that comes sooner than this needs no busy mark, which would only flicker."""
 
-NEEDS = {
-    "embedding": "the states of its residual stream",
-    "attention": "attention weights",
-    "cross-attention": "attention from a decoder to an encoder",
-    "next": "a prediction of the next token",
-    "latent": "a latent space trained on its states",
+LACKS = {
+    "embedding": "{} does not let its hidden states be read.",
+    "attention": "{} has no attention weights that can be read.",
+    "cross-attention": "{} has no decoder that attends to an encoder.",
+    "next": "{} does not predict a next token.",
+    "latent": "No VAE has been trained on the states of {} yet.",
 }
-"""What a model can provide, in words."""
+"""Why a model does not give what a view needs, in words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +118,8 @@ class Panel(QDockWidget):
 
     @property
     def message(self) -> str:
-        """The sentence below the picture, if there is one."""
-        return self._strip.text
+        """What the panel says: instead of the picture, or below it; empty if nothing."""
+        return self._strip.text if self.state == "picture" else self._notice.words
 
     def set_model(self, model: ModelInfo) -> None:
         """Take the model that answers from now on."""
@@ -259,11 +259,10 @@ class Panel(QDockWidget):
             self._caption.set_text("")
 
     def _why_unfit(self, model: ModelInfo) -> tuple[str, str]:
-        missing = [
-            NEEDS.get(need, need) for need in sorted(self.spec.needs) if need not in model.provides
-        ]
+        missing = sorted(self.spec.needs - model.provides)
+        reasons = [LACKS.get(need, "{} has no " + need + ".") for need in missing]
         heading = f"Not available for {model.title}"
-        return heading, f"{self.spec.title} needs {' and '.join(missing)}, which it does not give."
+        return heading, " ".join(reason.format(model.title) for reason in reasons)
 
 
 class _Notice(QWidget):
@@ -297,6 +296,11 @@ class _Notice(QWidget):
         self._heading.setText(heading)
         self._heading.setVisible(bool(heading))
         self._text.setText(text)
+
+    @property
+    def words(self) -> str:
+        """The heading and the sentence."""
+        return " ".join(filter(None, (self._heading.text(), self._text.text())))
 
     def minimumSizeHint(self) -> QSize:
         """Ask for nothing, so that words never push a panel apart."""
