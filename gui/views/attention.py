@@ -134,16 +134,12 @@ class AttentionView(View):
         text = ""
         if found is not None:
             first = self._column_labels[0]
+            share, even = (f"{part * 100:.0f} %" for part in (found.share, found.even))
+            text = f"{share} of attention rests on the first token, “{first}”"
             if found.is_sink:
-                text = (
-                    f"{found.share:.0%} of attention rests on the first token, “{first}”, a sink: "
-                    f"where heads look when nothing else calls them (even: {found.even:.0%})"
-                )
+                text += f", a sink: heads look there when nothing else calls them (even: {even})"
             else:
-                text = (
-                    f"{found.share:.0%} of attention rests on the first token, “{first}” "
-                    f"(even attention would give it {found.even:.0%})"
-                )
+                text += f" (even attention would give it {even})"
         self.note.setText(text)
         self.note.setAccessibleName(text)
         self.note.setToolTip(f"<p>{text}</p>{tip('first-token sink')}")

@@ -30,7 +30,9 @@ from gui.widgets.raster import Codes, ColourScale, Scaling, encode
 from gui.widgets.token_axis import NO_MARKS, Marks, longest_width
 
 LINE = 20
-"""Height of one token in pixels."""
+"""Least height of one token in pixels; few tokens stand further apart, up to `WIDEST_LINE`."""
+
+WIDEST_LINE = 32
 
 MOST_LINES = 1500
 """No picture has more lines than this: more cannot be told apart, and cost a blink each."""
@@ -73,6 +75,7 @@ class AttentionLines(QAbstractScrollArea):
         self._columns: Sequence[str] = ()
         self._row_marks, self._column_marks = NO_MARKS, NO_MARKS
         self._pointed: Place | None = None
+        self._line = LINE
         self._chosen: tuple[object, NDArray[np.int64], NDArray[np.int64], int] | None = None
 
     # --- what is shown ---------------------------------------------------------------------------
@@ -171,29 +174,31 @@ class AttentionLines(QAbstractScrollArea):
 
     def _arrange(self) -> None:
         page = max(LINE, self.viewport().height() - _FOOT)
+        count = max(self._weights.shape, default=0)
+        self._line = max(LINE, min(WIDEST_LINE, (page - _PAD) // max(1, count)))
         bar = self.verticalScrollBar()
         bar.setPageStep(page)
-        bar.setSingleStep(LINE)
-        bar.setRange(0, max(0, max(self._weights.shape, default=0) * LINE + _PAD - page))
+        bar.setSingleStep(self._line)
+        bar.setRange(0, max(0, count * self._line + _PAD - page))
 
     def _in_view(self) -> tuple[int, int]:
         top = self.verticalScrollBar().value()
         page = self.viewport().height() - _FOOT
-        return max(0, (top - _PAD) // LINE), max(0, -(-(top + page) // LINE))
+        return max(0, (top - _PAD) // self._line), max(0, -(-(top + page) // self._line))
 
     def _side_width(self) -> float:
         font = theme.token_font(theme.SMALL)
         widest = max(longest_width(self._rows, font), longest_width(self._columns, font))
         # Room for a weight beside each token: "0.42".
-        wanted = widest + QFontMetrics(font).horizontalAdvance("0.00") + 5 * _PAD
+        wanted = widest + QFontMetrics(font).horizontalAdvance("0.00") + 7 * _PAD
         return min(float(wanted), self.viewport().width() * 0.36)
 
     def place_rect(self, side: str, index: int) -> QRectF:
         """Where a token's label is, in the viewport's pixels."""
         wide = self._side_width()
-        y = _PAD + index * LINE - self.verticalScrollBar().value()
+        y = _PAD + index * self._line - self.verticalScrollBar().value()
         x = 0.0 if side == "row" else self.viewport().width() - wide
-        return QRectF(x, y, wide, LINE)
+        return QRectF(x, y, wide, self._line)
 
     def place_at(self, position: QPointF) -> Place | None:
         """The token at a place of the viewport: its label, or its end of the lines."""
@@ -201,7 +206,7 @@ class AttentionLines(QAbstractScrollArea):
             return None
         y = position.y() - _PAD + self.verticalScrollBar().value()
         side = "row" if position.x() < self.viewport().width() / 2 else "column"
-        index = int(y // LINE)
+        index = int(y // self._line)
         count = self._weights.shape[0 if side == "row" else 1]
         near = self._side_width() * 1.25
         across = position.x() if side == "row" else self.viewport().width() - position.x()
@@ -237,7 +242,7 @@ class AttentionLines(QAbstractScrollArea):
         colours = theme.current()
         left = self._side_width()
         right = self.viewport().width() - left
-        offset = _PAD + LINE / 2 - self.verticalScrollBar().value()
+        offset = _PAD + self._line / 2 - self.verticalScrollBar().value()
         codes = self._codes[rows, columns].astype(np.int64)
         selected = self._row_marks.selected
         alone = self.focus_of_lines() is not None
@@ -258,7 +263,7 @@ class AttentionLines(QAbstractScrollArea):
                 painter.setPen(QPen(pen, 1.0 + 1.5 * strength))
                 painter.drawLines(
                     [
-                        QLineF(left, offset + row * LINE, right, offset + column * LINE)
+                        QLineF(left, offset + row * self._line, right, offset + column * self._line)
                         for row, column in zip(
                             rows[chosen].tolist(), columns[chosen].tolist(), strict=True
                         )
@@ -315,7 +320,11 @@ class AttentionLines(QAbstractScrollArea):
         rows, columns, _ = self.lines()
         at = (rows if side == "row" else columns)[-_NOTED:]
         weights = self._weights[rows, columns][-_NOTED:]
-        return {int(index): f"{weight:.2f}" for index, weight in zip(at, weights, strict=True)}
+        return {
+            int(index): f"{weight:.2f}"
+            for index, weight in zip(at, weights, strict=True)
+            if weight >= 0.005  # else it would read 0.00
+        }
 
     def _paint_foot(self, painter: QPainter, drawn: int, left_out: int) -> None:
         painter.setFont(theme.ui_font(theme.SMALL))
@@ -339,7 +348,7 @@ class AttentionLines(QAbstractScrollArea):
         if left_out:
             return f"{text}, the strongest; {left_out:,} weaker ones left out"
         if self.focus_of_lines() is None:
-            return f"{text}; fainter than {FAINTEST / 255:.0%} left out"
+            return f"{text}; fainter than {FAINTEST / 255 * 100:.0f} % left out"
         return text
 
     # --- mouse and keys --------------------------------------------------------------------------
@@ -403,8 +412,8 @@ class AttentionLines(QAbstractScrollArea):
     def _reveal(self, index: int) -> None:
         bar = self.verticalScrollBar()
         page = self.viewport().height() - _FOOT
-        top = index * LINE
-        bar.setValue(max(min(bar.value(), top), top + LINE + _PAD - page))
+        top = index * self._line
+        bar.setValue(max(min(bar.value(), top), top + self._line + _PAD - page))
 
     # --- what else happens to a widget -----------------------------------------------------------
 

@@ -8,7 +8,6 @@ from PySide6.QtCore import QSize, Qt, Signal
 from PySide6.QtGui import QKeyEvent
 from PySide6.QtWidgets import (
     QButtonGroup,
-    QCheckBox,
     QComboBox,
     QHBoxLayout,
     QSizePolicy,
@@ -68,8 +67,11 @@ class AttentionBar(QWidget):
         super().__init__(parent)
         self.session = session
         self.layer = Stepper("layer", tip("layer") + "<p>Alt+Up and Alt+Down step it.</p>")
-        self.head = Stepper("head", tip("head") + "<p>Alt+Left and Alt+Right step it.</p>")
+        self.head = Stepper(
+            "head", tip("head") + tip("mean over heads") + "<p>Alt+Left and Alt+Right step it.</p>"
+        )
         self.head.setMinimum(-1)
+        self.head.setSpecialValueText("head mean")
         self.scaling = self._choice("Colour scale", tip("row scaling") + tip("log scaling"))
         for scaling, text in _SCALINGS.items():
             self.scaling.addItem(text, scaling)
@@ -87,13 +89,12 @@ class AttentionBar(QWidget):
         for button in (self.map_button, self.lines_button):
             self._pictures.addButton(button)
             pair_layout.addWidget(button)
-        self.first_key = QCheckBox("scale without first key")
-        self.first_key.setFont(theme.ui_font(theme.SMALL))
-        self.first_key.setAccessibleName("Leave the first key out of the colour scale")
-        self.first_key.setToolTip(
+        self.first_key = self._switch(
+            "first key off scale",
             tip("first-token sink") + "<p>Leave the first key out of the colour scale. Its column "
-            "stays, and no number changes: only the range of colours is that of the others.</p>"
+            "stays, and no number changes: only the range of colours is that of the others.</p>",
         )
+        self.first_key.setAccessibleName("Leave the first key out of the colour scale")
         # A line that breaks where a narrow panel ends.
         self._flow = QFlowLayout(self)
         self._flow.setContentsMargins(8, 4, 8, 4)
@@ -139,7 +140,6 @@ class AttentionBar(QWidget):
             stepper.setRange(least, most)
             stepper.setValue(value)
             stepper.blockSignals(blocked)
-        self.head.setSpecialValueText(f"mean of {session.heads} heads" if session.heads else "mean")
         self.scaling.setCurrentIndex(self.scaling.findData(session.scaling))
         stacks = session.model.stacks if session.model else ()
         if [self.stack.itemData(i) for i in range(self.stack.count())] != list(stacks):
@@ -148,20 +148,19 @@ class AttentionBar(QWidget):
                 self.stack.addItem(_STACKS[stack], stack)
         self.stack.setCurrentIndex(self.stack.findData(session.shown_stack))
         # A hidden widget would keep its gap in a flow layout.
-        if len(stacks) > 1:
-            if self.stack.parent() is not self:
-                self._flow.addWidget(self.stack)
-            self.stack.show()
-        else:
+        several = len(stacks) > 1
+        if several and self._flow.indexOf(self.stack) < 0:
+            self._flow.addWidget(self.stack)
+        elif not several:
             self._flow.removeWidget(self.stack)
-            self.stack.setParent(None)
+        self.stack.setVisible(several)
 
     def _picture_toggled(self, _button: QToolButton, on: bool) -> None:
         if on:
             self.pictureChanged.emit(self.picture)
 
     def _choice(self, name: str, explanation: str) -> QComboBox:
-        made = QComboBox()
+        made = QComboBox(self)
         made.setAccessibleName(name)
         made.setToolTip(explanation)
         made.setFont(theme.ui_font(theme.SMALL))
@@ -169,7 +168,7 @@ class AttentionBar(QWidget):
         return made
 
     def _switch(self, text: str, explanation: str) -> QToolButton:
-        made = QToolButton()
+        made = QToolButton(self)
         made.setText(text)
         made.setCheckable(True)
         made.setFont(theme.ui_font(theme.SMALL))

@@ -309,6 +309,7 @@ class HeatMap(QWidget):
         if row >= 0 and column >= 0 and (self.underMouse() or self.hasFocus()):
             cell = self.cell_rect(row, column)
             if plot.intersects(cell):
+                painter.setBrush(Qt.BrushStyle.NoBrush)
                 painter.setPen(QPen(QColor(colours.text), 1.5))
                 painter.drawRect(cell.intersected(plot))
                 if self._readout is not None and not self._dragging:

@@ -127,10 +127,10 @@ class LabelAxis:
             if index in marks.pinned:
                 painter.setPen(Qt.PenStyle.NoPen)
                 painter.setBrush(QColor(colours.on_accent if selected else colours.accent))
-                dot = box.topLeft() if self.upright else box.bottomLeft()
-                offset = box.height() / 2 if self.upright else -4
-                across = 4 if self.upright else box.width() / 2
-                painter.drawEllipse(QRectF(dot.x() + across - 2, dot.y() + offset - 2, 4, 4))
+                # At the far end from the cells, where the shorter labels leave room.
+                x = box.left() + 2 if self.upright else box.center().x() - 2
+                y = box.center().y() - 2 if self.upright else box.top() + 2
+                painter.drawEllipse(QRectF(x, y, 4, 4))
 
     def _box(self, strip: QRectF, start: float, cell: float, index: int) -> QRectF:
         """Where the label `index` stands; at least as thick as its letters."""
