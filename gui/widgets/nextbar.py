@@ -22,7 +22,7 @@ from gui.widgets.spans import is_fragment, shortened, visible
 
 COUNT = 8
 """How many tokens are offered where there is room."""
-_NARROWEST = 84
+_NARROWEST = 112
 _HEIGHT = 36
 _MIDDLE = Qt.AlignmentFlag.AlignVCenter
 

@@ -12,6 +12,7 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from html import escape
+from itertools import zip_longest
 
 import numpy as np
 
@@ -232,10 +233,24 @@ def visible(text: str) -> str:
     """`text` with marks for what cannot be seen: spaces, ends of lines, tabs, controls."""
     if text.isprintable() and " " not in text and not _is_mark(text[:1]):
         return text
-    drawn = [_MARKS.get(c) or (c if c.isprintable() else f"⟨U+{ord(c):04X}⟩") for c in text]
-    if _is_mark(text[:1]):
-        drawn.insert(0, "◌")  # a mark alone needs something to stand on
-    return "".join(drawn)
+    # A fragment of bytes, ⟨F0 9F⟩, is such a mark itself, its spaces are none of the text's.
+    fragments = _FRAGMENT.findall(text)
+    shown = "".join(
+        "".join(_drawn(character) for character in plain) + fragment
+        for plain, fragment in zip_longest(_FRAGMENT.split(text), fragments, fillvalue="")
+    )
+    # A combining mark alone needs something to stand on.
+    return "◌" + shown if _is_mark(text[:1]) else shown
+
+
+def _drawn(character: str) -> str:
+    if character in _MARKS:
+        return _MARKS[character]
+    return character if character.isprintable() else f"⟨U+{ord(character):04X}⟩"
+
+
+def _is_mark(character: str) -> bool:
+    return bool(character) and unicodedata.category(character).startswith("M")
 
 
 def token_tip(index: int, token: Token) -> str:
@@ -264,7 +279,3 @@ def shortened(text: str, most: int) -> str:
 def is_fragment(text: str) -> bool:
     """Whether a token's text stands for bytes that are no character by themselves."""
     return _FRAGMENT.search(text) is not None
-
-
-def _is_mark(character: str) -> bool:
-    return bool(character) and unicodedata.category(character).startswith("M")
