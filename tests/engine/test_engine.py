@@ -10,7 +10,7 @@ import pytest
 import tinymodels
 import torch
 
-import engine.types
+from engine import types
 from engine.engine import Engine
 from engine.errors import Cancelled, UserError
 from engine.probes.embedding import principal_plane
@@ -203,7 +203,7 @@ def test_the_principal_plane_is_scikit_learns(shape: tuple[int, int]) -> None:
 def test_every_probe_answers_a_query_of_its_own() -> None:
     known = {
         value
-        for value in vars(engine.types).values()
+        for value in vars(types).values()
         if isinstance(value, type) and issubclass(value, Query) and value is not Query
     }
     assert set(probe_specs()) == known
