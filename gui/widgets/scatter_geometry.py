@@ -138,8 +138,13 @@ def ellipse_axes(covariance: NDArray[np.floating]) -> tuple[float, float, float]
 
 
 def path_strengths(count: int) -> NDArray[np.float64]:
-    """How strongly each of the `count` − 1 steps of a path is drawn: rising from old to new."""
-    return np.linspace(0.35, 0.85, max(count - 1, 0))
+    """How strongly each of the `count` − 1 steps of a path is drawn: rising from old to new.
+
+    A long path fades to little, so that its newest end can be made out among all the rest.
+    """
+    age = np.arange(max(count - 1, 0))[::-1]
+    floor = 0.35 * min(1.0, 30 / max(count, 1))
+    return floor + (0.85 - floor) * np.exp(-age / 20)
 
 
 def ticks(low: float, high: float, scale: float, apart: float = 64.0) -> tuple[list[float], int]:

@@ -118,15 +118,17 @@ def paint_ellipses(
 ) -> None:
     """Draw the 1-σ ellipse of each point that is in view; marked ones are filled."""
     colours = theme.current()
+    # Hundreds of outlines would hide what they surround.
+    faint = max(0.25, min(1.0, 60 / max(len(at), 1)))
     for index in np.flatnonzero(near):
         axes = geometry.ellipse_axes(covariance[index])
         if axes is None:
             continue
         marked = index == marks.selected or index in marks.pinned
         line = QColor(colours.accent if marked else colours.muted)
-        line.setAlpha(255 if marked else 130)
+        line.setAlpha(255 if marked else round(130 * faint))
         fill = QColor(line)
-        fill.setAlpha(36 if marked else 14)
+        fill.setAlpha(36 if marked else round(14 * faint))
         painter.setPen(QPen(line, 1.5 if marked else 1))
         painter.setBrush(fill)
         painter.save()

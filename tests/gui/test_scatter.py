@@ -1,0 +1,494 @@
+"""The map of points: what is where, what the mouse and the keys do, and what is drawn anew."""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+from PySide6.QtCore import QPoint, QPointF, Qt
+from PySide6.QtGui import QColor, QImage, QWheelEvent
+from PySide6.QtWidgets import QApplication
+
+from gui import theme
+from gui.widgets import scatter_geometry as geometry
+from gui.widgets.scatter import ScatterMap
+from gui.widgets.scatter_geometry import LabelPlacer, Range
+from gui.widgets.token_axis import Marks
+
+SQUARE = np.array([[-1.0, -1.0], [1.0, -1.0], [1.0, 1.0], [-1.0, 1.0]])
+NAMES = ["a", "b", "c", "d"]
+
+
+@pytest.fixture(autouse=True)
+def still(monkeypatch):
+    monkeypatch.setenv("CONTEXTSCOPE_REDUCED_MOTION", "1")
+
+
+@pytest.fixture
+def made(qtbot):
+    def make(width=400, height=300, **kind):
+        plot = ScatterMap("map", **kind)
+        qtbot.addWidget(plot)
+        plot.resize(width, height)
+        plot.show()
+        return plot
+
+    return make
+
+
+@pytest.fixture
+def themes(qapp):
+    before = qapp.palette()
+    yield lambda which: qapp.setPalette(theme.palette(which))
+    qapp.setPalette(before)
+
+
+def pixels_of(widget) -> np.ndarray:
+    image = widget.grab().toImage().convertToFormat(QImage.Format.Format_RGB32)
+    flat = np.frombuffer(image.constBits(), np.uint8)
+    return flat.reshape(image.height(), image.width(), 4)[..., 2::-1].astype(int)
+
+
+def unlike(picture, colour, least=40):
+    rgb = QColor(colour).getRgb()[:3]
+    return np.abs(picture - np.array(rgb)).sum(-1) > least
+
+
+def like(picture, colour, most=24):
+    return ~unlike(picture, colour, most)
+
+
+def wheel(plot, at, steps):
+    event = QWheelEvent(
+        at,
+        QPointF(plot.mapToGlobal(at.toPoint())),
+        QPoint(),
+        QPoint(0, 120 * steps),
+        Qt.MouseButton.NoButton,
+        Qt.KeyboardModifier.NoModifier,
+        Qt.ScrollPhase.NoScrollPhase,
+        False,
+    )
+    QApplication.sendEvent(plot, event)
+
+
+# --- arithmetic ----------------------------------------------------------------------------------
+
+
+def test_axes_of_a_known_covariance():
+    major, minor, angle = geometry.ellipse_axes(np.diag([9.0, 4.0]))
+    assert (major, minor, angle) == pytest.approx((3, 2, 0))
+    major, minor, angle = geometry.ellipse_axes(np.diag([1.0, 25.0]))
+    assert (major, minor) == pytest.approx((5, 1))
+    assert abs(angle) == pytest.approx(math.pi / 2)
+    turn = math.radians(30)
+    rotation = np.array([[math.cos(turn), -math.sin(turn)], [math.sin(turn), math.cos(turn)]])
+    axes = geometry.ellipse_axes(rotation @ np.diag([16.0, 1.0]) @ rotation.T)
+    assert axes == pytest.approx((4, 1, turn))
+
+
+def test_a_covariance_that_is_no_number_has_no_ellipse():
+    assert geometry.ellipse_axes(np.full((2, 2), np.nan)) is None
+
+
+def test_rounding_below_zero_is_a_line():
+    major, minor, _ = geometry.ellipse_axes(np.array([[1.0, 1.0 + 1e-9], [1.0 + 1e-9, 1.0]]))
+    assert major == pytest.approx(math.sqrt(2))
+    assert minor == 0
+
+
+@given(
+    st.floats(-1e6, 1e6),
+    st.floats(-1e6, 1e6),
+    st.floats(1e-3, 1e5),
+    st.floats(0, 500),
+    st.floats(0, 500),
+    st.floats(0.1, 10),
+)
+def test_zooming_leaves_what_is_under_the_mouse(x, y, scale, px, py, factor):
+    before = Range(x, y, scale)
+    after = before.zoomed(factor, px, py, 500, 500)
+    error = 1e-9 * (abs(x) + abs(y) + 1) + 1e-6 / scale
+    assert after.to_map(px, py, 500, 500) == pytest.approx(
+        before.to_map(px, py, 500, 500), abs=error
+    )
+
+
+@given(arrays.arrays(np.float64, (7, 2), elements=st.floats(-1e30, 1e30)))
+def test_a_fitted_range_shows_all_points_at_one_scale(xy):
+    fitted = geometry.fit(geometry.bounds(xy), 300, 200, 20)
+    at = fitted.to_pixels(xy, 300, 200)
+    assert (at > -1).all()
+    assert (at < (301, 201)).all()
+
+
+def test_steps_of_a_path_rise_from_old_to_new():
+    for count in (2, 3, 13, 600):
+        strengths = geometry.path_strengths(count)
+        assert len(strengths) == count - 1
+        assert (np.diff(strengths) > 0).all()
+        assert strengths.min() > 0
+        assert strengths.max() <= 1
+    assert len(geometry.path_strengths(0)) == len(geometry.path_strengths(1)) == 0
+
+
+@given(st.floats(-1e6, 1e6), st.floats(1e-3, 1e3))
+def test_ticks_are_round_few_and_apart(low, scale):
+    values, decimals = geometry.ticks(low, low + 400 / scale, scale)
+    assert len(values) <= 8
+    assert all(b - a >= 64 / scale * (1 - 1e-6) for a, b in pairwise(values))
+    assert len({f"{value:.{decimals}f}" for value in values}) == len(values)
+
+
+def test_labels_never_overlap():
+    dice = np.random.default_rng(0)
+    placer = LabelPlacer(400, 300)
+    boxes = []
+    for x, y in dice.uniform(0, (400, 300), (300, 2)):
+        place = placer.place(x, y, 40, 12)
+        if place is not None:
+            boxes.append((*place, place[0] + 40, place[1] + 12))
+    assert 20 < len(boxes) < 300
+    for i, a in enumerate(boxes):
+        assert a[0] >= 0
+        assert a[1] >= 0
+        assert a[2] <= 400
+        assert a[3] <= 300
+        for b in boxes[:i]:
+            assert a[2] <= b[0] or b[2] <= a[0] or a[3] <= b[1] or b[3] <= a[1]
+
+
+def test_the_cloud_is_where_its_dots_are():
+    dots = np.array([[5.5, 7.5], [5.5, 7.5], [20.5, 3.5], [np.nan, 1], [1e9, 1], [-50, -50]])
+    colours = np.array([0xFF0000, 0xFF0000, 0x00FF00, 1, 1, 1], np.uint32)
+    image = geometry.rasterise(dots, 30, 10, colours, radius=0.6, opacity=0.5)
+    alpha = image >> 24
+    assert image.shape == (10, 30)
+    assert alpha[7, 5] > alpha[3, 20] > 100
+    assert (image[3, 20] >> 8) & 255 > 100
+    assert alpha.sum() == alpha[5:10, 3:8].sum() + alpha[1:6, 18:23].sum()
+
+
+def test_no_dot_no_cloud():
+    assert not geometry.rasterise(
+        np.empty((0, 2)), 8, 8, np.empty(0, np.uint32), radius=1, opacity=0.5
+    ).any()
+
+
+def test_new_points_grow_out_of_the_one_before():
+    old = np.array([[0.0, 0.0], [1.0, 1.0]])
+    new = np.array([[5.0, 5.0], [6.0, 6.0], [7.0, 7.0], [np.nan, np.nan]])
+    start = geometry.moved_from(old, new, [True, True, False, False])
+    np.testing.assert_array_equal(start[:3], [[0, 0], [1, 1], [1, 1]])
+    assert np.isnan(start[3]).all()
+
+
+# --- mouse and keys ------------------------------------------------------------------------------
+
+
+def test_hovering_and_clicking_find_the_point(made, qtbot):
+    plot = made()
+    plot.set_points(SQUARE, NAMES)
+    hovered, clicked = [], []
+    plot.pointHovered.connect(hovered.append)
+    plot.pointClicked.connect(clicked.append)
+    qtbot.mouseMove(plot, plot.position_of(2).toPoint())
+    qtbot.mouseMove(plot, QPoint(200, 150))
+    qtbot.mouseClick(plot, Qt.MouseButton.LeftButton, pos=plot.position_of(1).toPoint())
+    qtbot.mouseClick(plot, Qt.MouseButton.LeftButton, pos=QPoint(200, 150))
+    assert hovered[:2] == [2, -1]
+    assert clicked == [1]
+
+
+def test_dragging_pans_and_does_not_click(made, qtbot):
+    plot = made()
+    plot.set_points(SQUARE, NAMES)
+    clicked = []
+    plot.pointClicked.connect(clicked.append)
+    start = plot.position_of(0)
+    qtbot.mousePress(plot, Qt.MouseButton.LeftButton, pos=start.toPoint())
+    for step in (20, 40, 60):
+        qtbot.mouseMove(plot, start.toPoint() + QPoint(step, -10))
+    end = start.toPoint() + QPoint(60, -10)
+    qtbot.mouseRelease(plot, Qt.MouseButton.LeftButton, pos=end)
+    moved = plot.position_of(0) - start
+    assert (moved.x(), moved.y()) == pytest.approx((60, -10), abs=1)
+    assert not clicked
+
+
+def test_wheel_and_keys_zoom_and_fit(made, qtbot):
+    plot = made()
+    plot.set_points(SQUARE, NAMES)
+    fitted = plot.range
+    anchor = plot.position_of(2)
+    wheel(plot, anchor, 2)
+    assert plot.range.scale == pytest.approx(fitted.scale * 1.44)
+    assert (plot.position_of(2) - anchor).manhattanLength() < 1e-6
+    qtbot.keyClick(plot, Qt.Key.Key_0)
+    assert plot.range == fitted
+    qtbot.keyClick(plot, Qt.Key.Key_Plus)
+    assert plot.range.scale == pytest.approx(fitted.scale * 1.5)
+    qtbot.keyClick(plot, Qt.Key.Key_Minus)
+    assert plot.range.scale == pytest.approx(fitted.scale)
+    qtbot.keyClick(plot, Qt.Key.Key_Plus)
+    qtbot.mouseClick(plot.fit_button, Qt.MouseButton.LeftButton)
+    assert plot.range == fitted
+    qtbot.keyClick(plot, Qt.Key.Key_Plus)
+    qtbot.mouseDClick(plot, Qt.MouseButton.LeftButton, pos=QPoint(50, 50))
+    assert plot.range == fitted
+
+
+def test_zoom_has_ends(made):
+    plot = made()
+    plot.set_points(SQUARE, NAMES)
+    fitted = plot.range.scale
+    for _ in range(200):
+        plot.zoom(3.0)
+    assert plot.range.scale <= fitted * 2001
+    plot.grab()
+    for _ in range(200):
+        plot.zoom(1 / 3)
+    assert plot.range.scale >= fitted / 21
+    plot.grab()
+
+
+def test_arrows_step_in_reading_order(made, qtbot):
+    plot = made()
+    plot.set_points(SQUARE[[2, 0, 3, 1]], NAMES)
+    clicked = []
+
+    def follow(index):
+        clicked.append(index)
+        plot.set_marks(Marks(selected=index))
+
+    plot.pointClicked.connect(follow)
+    keys = ("Right", "Right", "Down", "Left", "Up", "End", "Right", "Home", "Left")
+    for key in keys:
+        qtbot.keyClick(plot, getattr(Qt.Key, f"Key_{key}"))
+    assert clicked == [0, 1, 2, 1, 0, 3, 0]
+    assert plot.accessibleDescription() == "a, point 1 of 4"
+
+
+# --- the range while typing ----------------------------------------------------------------------
+
+
+def test_range_stays_while_points_are_inside_and_follows_when_they_leave(made):
+    plot = made()
+    plot.set_points(SQUARE, NAMES)
+    before = plot.range
+    plot.set_points([*SQUARE, [0.3, 0.2]], [*NAMES, "e"])
+    assert plot.range == before
+    plot.set_points([*SQUARE, [9.0, 0.2]], [*NAMES, "e"])
+    assert plot.range != before
+    assert plot.rect().contains(plot.position_of(4).toPoint())
+    plot.set_points(SQUARE * 0.01, NAMES)
+    assert plot.range.scale > before.scale * 10
+
+
+def test_a_chosen_part_is_left_alone(made):
+    plot = made()
+    plot.set_points(SQUARE, NAMES)
+    plot.zoom(6.0)
+    chosen = plot.range
+    plot.set_points([*SQUARE, [9.0, 9.0]], [*NAMES, "e"])
+    assert plot.range == chosen
+    plot.fit()
+    assert plot.rect().contains(plot.position_of(4).toPoint())
+
+
+def test_a_move_is_short_and_ends_where_it_should(made, qtbot, monkeypatch):
+    monkeypatch.setenv("CONTEXTSCOPE_REDUCED_MOTION", "0")
+    plot = made(joined=True)
+    plot.set_points(SQUARE, NAMES)
+    start = plot.seen
+    plot.set_points([*SQUARE, [9.0, 0.0]], [*NAMES, "e"])
+    assert plot._motion.duration() < 150
+    assert plot.seen == start
+    np.testing.assert_array_equal(plot.drawn_positions()[4], SQUARE[3])
+    qtbot.waitUntil(lambda: plot.share == 1.0, timeout=3000)
+    assert plot.seen == plot.range
+    np.testing.assert_array_equal(plot.drawn_positions()[4], [9, 0])
+
+
+# --- painting ------------------------------------------------------------------------------------
+
+
+def test_an_ellipse_is_drawn_as_wide_and_as_high_as_its_covariance_says(made, themes):
+    themes(theme.LIGHT)
+    plot = made(500, 500)
+    xy = np.array([[0.5, 1.0], *SQUARE * 8])
+    plot.set_points(xy, [""] * 5)
+    bare = pixels_of(plot)
+    spread = np.full((5, 2, 2), np.nan)
+    spread[0] = np.diag([9.0, 4.0])
+    before = plot.range
+    plot.set_points(xy, [""] * 5, spread)
+    assert plot.range == before
+    changed = np.argwhere((pixels_of(plot) != bare).any(-1))
+    scale = plot.range.scale
+    height, width = changed.max(0) - changed.min(0)
+    assert width == pytest.approx(2 * 3 * scale, abs=3)
+    assert height == pytest.approx(2 * 2 * scale, abs=3)
+    middle = (changed.max(0) + changed.min(0)) / 2
+    assert middle[::-1] == pytest.approx(plot.position_of(0).toTuple(), abs=2)
+
+
+def test_the_path_joins_neighbours_in_reading_order(made, themes):
+    themes(theme.DARK)
+    plot = made(400, 400, joined=True)
+    plot.set_points(SQUARE, [""] * 4)
+    joined = pixels_of(plot)
+    plot.joined = False
+    changed = (pixels_of(plot) != joined).any(-1)
+
+    def on(a, b):
+        middle = (plot.position_of(a) + plot.position_of(b)) / 2
+        x, y = round(middle.x()), round(middle.y())
+        return (
+            joined[y - 1 : y + 2, x - 1 : x + 2].max() * changed[y - 1 : y + 2, x - 1 : x + 2].any()
+        )
+
+    assert 0 < on(0, 1) < on(1, 2) < on(2, 3)
+    assert not on(3, 0)
+    assert not on(0, 2)
+
+
+def test_marks_are_seen(made, themes):
+    themes(theme.DARK)
+    plot = made()
+    plot.set_points(SQUARE, NAMES)
+    colours = theme.DARK
+    assert not like(pixels_of(plot), colours.accent).any()
+    plot.set_marks(Marks(selected=1))
+    x, y = plot.position_of(1).toTuple()
+    assert like(pixels_of(plot), colours.accent)[round(y), round(x)]
+    plot.set_marks(Marks(pinned=frozenset({1})))
+    ring = like(pixels_of(plot), colours.accent, 60)
+    assert ring.any()
+    assert not ring[round(y), round(x)]
+    plot.set_marks(Marks(hovered=1))
+    picture = pixels_of(plot)
+    assert like(picture, colours.hover, 60).any()
+    assert not like(picture, colours.accent).any()
+
+
+def test_crowded_labels_are_dropped_but_marked_ones_stay(made):
+    plot = made()
+    dice = np.random.default_rng(0)
+    plot.set_points(dice.normal(0, 1, (200, 2)), [f"word{i}" for i in range(200)])
+    plot.grab()
+    written = set(plot.written)
+    assert 5 < len(written) < 150
+    crowded = [int(i) for i in set(range(200)) - written][:3]
+    plot.set_marks(Marks(selected=crowded[0], pinned=frozenset(crowded[1:])))
+    plot.grab()
+    assert set(crowded) <= set(plot.written)
+
+
+def test_the_cloud_is_drawn_once_for_each_range(made):
+    plot = made()
+    dice = np.random.default_rng(0)
+    plot.set_points(SQUARE, NAMES)
+    cloud, kinds = dice.normal(0, 1, (5000, 2)), dice.integers(0, 3, 5000)
+    plot.set_cloud(cloud, kinds)
+    plot.grab()
+    assert plot.cloud_drawings == 1
+    plot.set_marks(Marks(0, 1, frozenset({2})))
+    plot.set_cloud(cloud.copy(), kinds.copy())
+    plot.set_points(SQUARE * 0.9, NAMES)
+    plot.grab()
+    assert plot.cloud_drawings == 1
+    plot.zoom(1.5)
+    plot.grab()
+    plot.grab()
+    assert plot.cloud_drawings == 2
+    plot.set_cloud_colours(["#ff0000", None, "#00ff00"])
+    plot.grab()
+    assert plot.cloud_drawings == 3
+
+
+def test_colours_of_the_cloud_are_those_of_its_categories(made, themes):
+    themes(theme.LIGHT)
+    plot = made()
+    plot.set_points(SQUARE, [""] * 4)
+    plot.set_cloud(np.tile([[0.1, 0.2], [0.7, 0.6]], (200, 1)), np.tile([0, 1], 200))
+    plot.set_cloud_colours(["#ff0000", None])
+    picture = pixels_of(plot)
+    at = plot.range.to_pixels(np.array([[0.1, 0.2], [0.7, 0.6]]), 400, 300).astype(int)
+    red, grey = (picture[y, x] for x, y in at)
+    assert red[0] > 200
+    assert red[1] < 60
+    assert np.ptp(grey) < 40
+
+
+def test_dark_and_light_paint_different_pixels(made, themes):
+    plot = made()
+    pictures = []
+    plot.set_points(SQUARE, NAMES, np.tile(np.eye(2) * 0.1, (4, 1, 1)))
+    plot.set_cloud(SQUARE * 0.5)
+    for which in (theme.DARK, theme.LIGHT):
+        themes(which)
+        pictures.append(pixels_of(plot))
+    assert like(pictures[0], theme.DARK.panel).mean() > 0.5
+    assert like(pictures[1], theme.LIGHT.panel).mean() > 0.5
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 600])
+@pytest.mark.parametrize("kind", ["plain", "alike", "nan", "some nan", "huge", "far"])
+def test_nothing_is_too_odd_to_be_drawn(made, count, kind):
+    plot = made(520, 260, joined=True)
+    plot.set_message("Nothing yet")
+    xy = np.random.default_rng(0).normal(0, 1, (count, 2))
+    if kind == "alike":
+        xy = np.full((count, 2), 3.25)
+    elif kind == "nan":
+        xy[:] = np.nan
+    elif kind == "some nan":
+        xy[::2, 0] = np.inf
+    elif kind == "huge":
+        xy *= 1e37
+    elif kind == "far":
+        xy = xy * 1e-6 + 1e6
+    spread = np.tile(np.eye(2), (count, 1, 1)) * (np.nan if kind == "nan" else 0.01)
+    names = [f"word{i}" for i in range(count)]
+    for _ in range(2):
+        plot.set_points(xy.astype(np.float32), names, spread.astype(np.float32))
+        plot.set_cloud(xy[: count // 2])
+        plot.set_marks(Marks(0, count, frozenset({1, 700})))
+        plot.grab()
+    plot.zoom(30)
+    plot.grab()
+    assert plot.count == count
+    plot.set_points(np.empty((0, 2)), ())
+    plot.grab()
+
+
+def test_what_does_not_fit_together_is_refused(made):
+    plot = made()
+    with pytest.raises(ValueError, match="labels"):
+        plot.set_points(SQUARE, ["a"])
+    with pytest.raises(ValueError, match="covariances"):
+        plot.set_points(SQUARE, NAMES, np.eye(2))
+    with pytest.raises(ValueError, match="categories"):
+        plot.set_cloud(SQUARE, [1, 2])
+
+
+@settings(max_examples=8, deadline=None)
+@given(st.lists(st.text(max_size=12), max_size=8))
+def test_any_text_is_a_label(qtbot_plot, names):
+    qtbot_plot.set_points(np.arange(2.0 * len(names)).reshape(-1, 2), names)
+    qtbot_plot.grab()
+    assert qtbot_plot.count == len(names)
+
+
+@pytest.fixture(scope="module")
+def qtbot_plot(qapp):
+    plot = ScatterMap("map")
+    plot.resize(300, 200)
+    yield plot
+    plot.deleteLater()
