@@ -5,7 +5,15 @@ from __future__ import annotations
 import math
 
 from PySide6.QtCore import QEvent, QRectF, Qt
-from PySide6.QtGui import QColor, QFontMetricsF, QKeySequence, QPainter, QPaintEvent, QShortcut
+from PySide6.QtGui import (
+    QColor,
+    QFontMetricsF,
+    QKeySequence,
+    QPainter,
+    QPaintEvent,
+    QPalette,
+    QShortcut,
+)
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
 
 from engine.types import Floats, ModelInfo, NextQuery, NextResult, Query, Snapshot, Token
@@ -42,7 +50,7 @@ class TokensView(View):
         self.target_editor = ContextEditor(theme.LARGE, "the context itself")
         self.target_editor.setAccessibleName("What the decoder reads")
         line = QFontMetricsF(self.target_editor.font()).height() * 1.32
-        self.target_editor.setFixedHeight(math.ceil(line) + 5 * theme.STEP)
+        self.target_editor.setFixedHeight(math.ceil(line) + 4 * theme.STEP)
         self.target = _Target(self.target_editor)
         self.notice = _Notice()
         self.info = _InfoLine()
@@ -245,10 +253,9 @@ class _Target(QWidget):
 
     def __init__(self, editor: ContextEditor) -> None:
         super().__init__()
-        frame = QFrame()
-        frame.setFrameShape(QFrame.Shape.StyledPanel)
+        frame = _Frame()
         inside = QVBoxLayout(frame)
-        inside.setContentsMargins(0, 0, 0, 0)
+        inside.setContentsMargins(2, 2, 2, 2)
         inside.addWidget(editor)
         title = QLabel("What the decoder reads")
         title.setFont(theme.ui_font(theme.SMALL))
@@ -256,12 +263,23 @@ class _Target(QWidget):
             "The text the decoder has before it when it predicts: p(token | context, this text). "
             "Left empty, it reads the context itself, shifted by one."
         )
+        title.setForegroundRole(QPalette.ColorRole.PlaceholderText)
         title.setBuddy(editor)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(theme.STEP)
         layout.addWidget(title)
         layout.addWidget(frame)
+
+
+class _Frame(QWidget):
+    """A thin line round a field."""
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        painter = QPainter(self)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        painter.setPen(QColor(theme.current().line))
+        painter.drawRoundedRect(QRectF(self.rect()).adjusted(0.5, 0.5, -0.5, -0.5), 4, 4)
 
 
 class _Notice(QFrame):
@@ -285,7 +303,7 @@ class _Notice(QFrame):
         layout.addWidget(self._icon, 0, Qt.AlignmentFlag.AlignTop)
         layout.addWidget(self._label, 1)
         self.setAutoFillBackground(True)
-        self.setBackgroundRole(self.palette().ColorRole.AlternateBase)
+        self.setBackgroundRole(QPalette.ColorRole.AlternateBase)
         self._draw_icon()
         self.hide()
 

@@ -37,6 +37,7 @@ from PySide6.QtWidgets import QApplication, QFrame, QPlainTextEdit, QTextEdit, Q
 from engine.types import Token
 from gui import theme
 from gui.widgets.roomy import Piece, RoomyLayout, line_pieces, runs_backwards
+from gui.widgets.slim_bar import SlimBar
 from gui.widgets.spans import (
     SpanIndex,
     Spans,
@@ -113,6 +114,7 @@ class ContextEditor(QPlainTextEdit):
         self.setDocument(document)
         self.setFont(theme.ui_font(size))
         self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setVerticalScrollBar(SlimBar(Qt.Orientation.Vertical))
         self.setCursorWidth(2)
         # Tab leads on to the next control: whoever uses no mouse must get out of here again.
         self.setTabChangesFocus(True)

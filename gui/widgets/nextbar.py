@@ -11,6 +11,7 @@ from PySide6.QtGui import (
     QFontMetrics,
     QPainter,
     QPaintEvent,
+    QPalette,
     QPen,
     QResizeEvent,
 )
@@ -150,7 +151,8 @@ class NextBar(QWidget):
         layout.addWidget(self._why, 1)
         self.setFixedHeight(_HEIGHT)
         self.setAccessibleName("Next tokens")
-        self._mute()
+        for label in (self._label, self._why):
+            label.setForegroundRole(QPalette.ColorRole.PlaceholderText)
 
     def set_result(self, result: NextResult) -> None:
         """Offer what the model expects."""
@@ -190,19 +192,6 @@ class NextBar(QWidget):
         room = max(1, (self.width() - 32) // (_NARROWEST + theme.STEP))
         for rank, choice in enumerate(self._choices):
             choice.setVisible(not self._why.text() and rank < room)
-
-    def _mute(self) -> None:
-        colour = theme.current().muted
-        for label in (self._label, self._why):
-            palette = label.palette()
-            palette.setColor(palette.ColorRole.WindowText, QColor(colour))
-            label.setPalette(palette)
-
-    def changeEvent(self, event: QEvent) -> None:
-        """Follow the theme."""
-        super().changeEvent(event)
-        if event.type() == QEvent.Type.PaletteChange and hasattr(self, "_why"):
-            self._mute()
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Show as many tokens as there is room for."""

@@ -24,6 +24,7 @@ from PySide6.QtWidgets import QAbstractScrollArea, QFrame, QMenu, QSizePolicy, Q
 
 from engine.types import Floats, Token
 from gui import theme
+from gui.widgets.slim_bar import THICKNESS, SlimBar
 from gui.widgets.spans import shortened, token_tip, visible
 
 CHIP = 24
@@ -32,7 +33,6 @@ STRIP = 6
 _TOP = 4
 _GAP = 2
 _PAD = 6
-_BAR = 10
 _LONGEST = 28
 _WORDS_KEPT = 20_000
 
@@ -64,11 +64,11 @@ class TokenRibbon(QAbstractScrollArea):
         self._hint = ""
         self.setFrameShape(QFrame.Shape.NoFrame)
         self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.horizontalScrollBar().setFixedHeight(_BAR)
+        self.setHorizontalScrollBar(SlimBar(Qt.Orientation.Horizontal))
         self.horizontalScrollBar().setSingleStep(24)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         # Room for the scroll bar is always kept, so that nothing jumps when it is needed.
-        self.setFixedHeight(_TOP + CHIP + _GAP + STRIP + _TOP + _BAR)
+        self.setFixedHeight(_TOP + CHIP + _GAP + STRIP + _TOP + THICKNESS)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.viewport().setMouseTracking(True)
         self.setAccessibleName("Tokens")
