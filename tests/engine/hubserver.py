@@ -38,7 +38,7 @@ class Repo:
 class HubServer:
     """What the server has, and what it was asked for.
 
-    `pause` is how long it rests after each 4 kB; `drop` how often it breaks off half-way through
+    `pause` is how long it rests after each `piece` of a large file; `drop` how often it breaks off half-way through
     a large file.
     """
 
@@ -46,6 +46,7 @@ class HubServer:
     repos: dict[str, Repo] = field(default_factory=dict)
     wheels: dict[str, bytes] = field(default_factory=dict)
     pause: float = 0.0
+    piece: int = 4096
     drop: int = 0
     requests: list[tuple[str, str]] = field(default_factory=list)
     closing: threading.Event = field(default_factory=threading.Event)
@@ -156,8 +157,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.hub.drop -= 1
             data = data[: len(data) // 2]
             self.close_connection = True
-        for start in range(0, len(data), 4096):
-            self.wfile.write(data[start : start + 4096])
+        for start in range(0, len(data), self.hub.piece):
+            self.wfile.write(data[start : start + self.hub.piece])
             if large and self.hub.pause:
                 if self.hub.closing.is_set():
                     self.close_connection = True

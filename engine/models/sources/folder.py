@@ -64,7 +64,11 @@ class Builtin(Source, frozen=True, tag="builtin"):
 
     def check(self) -> None:
         """Raise `UserError` unless the folder is whole."""
-        check_folder(self.place())
+        try:
+            check_folder(self.place())
+        except UserError as error:
+            do = "Restore it from where the program came from, or choose another model"
+            raise UserError(error.what, error.why, do) from error
 
 
 def check_folder(folder: Path) -> None:
