@@ -54,15 +54,20 @@ def figures(card: Mapping[str, object], width: int) -> str:
         parts.append(f"{active:.0f} of {z:.0f} units active")
     costs = card.get("kl_per_dim")
     if isinstance(costs, Sequence | np.ndarray) and not isinstance(costs, str) and len(costs):
-        total = float(np.sum(np.asarray(costs, np.float64)))
-        parts.append(f"KL {number(total)} nat")
+        each = [_finite(cost) for cost in costs]
+        total = [cost for cost in each if cost is not None]
+        if len(total) == len(each):
+            parts.append(f"KL {number(sum(total))} nat")
     if (explained := _number(card, "explained_variance")) is not None:
         parts.append(f"explains {explained:.1%}")
     return " · ".join(parts)
 
 
 def _number(card: Mapping[str, object], key: str) -> float | None:
-    value = card.get(key)
+    return _finite(card.get(key))
+
+
+def _finite(value: object) -> float | None:
     if isinstance(value, int | float | np.integer | np.floating) and math.isfinite(value):
         return float(value)
     return None

@@ -69,7 +69,7 @@ def fit(box: Box, width: float, height: float, padding: float) -> Range:
     x, y = left + (right - left) / 2, bottom + (top - bottom) / 2
     # A box without extent (one token, or all alike) still needs a scale, and one that its numbers
     # can resolve.
-    least = max(abs(left), abs(right), abs(bottom), abs(top)) * 1e-6
+    least = max(abs(left), abs(right), abs(bottom), abs(top), 1e-100) * 1e-6
     across, up = right - left, top - bottom
     if max(across, up) <= least:
         across = up = max(1.0, least)
