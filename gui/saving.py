@@ -66,7 +66,8 @@ class Saving(QObject):
             QStandardPaths.StandardLocation.DocumentsLocation
         )
         self._worker: ThreadPoolExecutor | None = None
-        self._finished.connect(lambda then: then(), Qt.ConnectionType.QueuedConnection)
+        self._pending = 0
+        self._finished.connect(self._end, Qt.ConnectionType.QueuedConnection)
 
     def run(self, key: str, choice: str) -> None:
         """Do what a panel's export menu was asked for."""
@@ -146,6 +147,7 @@ class Saving(QObject):
                 return
             if self._worker is None:
                 self._worker = ThreadPoolExecutor(1, "contextscope-export")
+            self._pending += 1
             self._worker.submit(self._work, partial(work, answer, options))
 
         window.bridge.ask(request, take)
@@ -160,6 +162,13 @@ class Saving(QObject):
             # Raised again where the program's own errors are told and logged.
             then = partial(_raise, error)
         self._finished.emit(then)
+
+    def _end(self, then: Callable[[], None]) -> None:
+        """Tell what came of it; the thread goes when nothing waits for it."""
+        self._pending -= 1
+        if not self._pending:
+            self.close()
+        then()
 
     def _put(self, image: QImage, title: str) -> None:
         QGuiApplication.clipboard().setImage(image)

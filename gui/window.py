@@ -99,7 +99,7 @@ class MainWindow(QMainWindow):
         self.saving = Saving(self)
         self.top = TopBar(self)
         self.addToolBar(self.top)
-        self._messages = Strip()
+        self.messages = Strip()
         self._message_bar = self._make_message_bar()
         self.status = StatusLine(self)
         self.setStatusBar(self.status)
@@ -139,19 +139,19 @@ class MainWindow(QMainWindow):
     @property
     def message(self) -> str:
         """What the message strip says."""
-        return self._messages.text
+        return self.messages.text
 
     def say(self, sentence: str) -> None:
         """Tell the user something in the message strip; the last few are kept until closed."""
-        lines = [] if self._messages.quiet else self._messages.text.splitlines()
+        lines = [] if self.messages.quiet else self.messages.text.splitlines()
         lines = [line for line in lines if line != sentence]
-        self._messages.say("\n".join([*lines, sentence][-MOST_MESSAGES:]))
+        self.messages.say("\n".join([*lines, sentence][-MOST_MESSAGES:]))
         self._message_bar.show()
 
     def remark(self, sentence: str) -> None:
         """Tell the user that something went well; it goes by itself and hides no warning."""
-        if self._messages.quiet or not self._messages.text:
-            self._messages.say(sentence, quiet=True)
+        if self.messages.quiet or not self.messages.text:
+            self.messages.say(sentence, quiet=True)
             self._message_bar.show()
 
     def open_model(self, spec: str, remember: bool = True) -> None:
@@ -207,6 +207,7 @@ class MainWindow(QMainWindow):
 
     def save_settings(self) -> None:
         """Write what is to be remembered, now."""
+        self._saver.stop()
         session, settings = self.session, self.settings
         settings.text = session.text
         settings.scaling = session.scaling
@@ -226,10 +227,10 @@ class MainWindow(QMainWindow):
         bar.setObjectName("messages")
         bar.setMovable(False)
         bar.toggleViewAction().setVisible(False)
-        bar.addWidget(self._messages)
+        bar.addWidget(self.messages)
         self.addToolBarBreak()
         self.addToolBar(bar)
-        self._messages.closed.connect(bar.hide)
+        self.messages.closed.connect(bar.hide)
         bar.hide()
         return bar
 
@@ -295,7 +296,7 @@ class MainWindow(QMainWindow):
             self.restoreGeometry(_unpacked(settings.geometry))
         if settings.layout:
             self.restoreState(_unpacked(settings.layout), LAYOUT_VERSION)
-        self._message_bar.setVisible(bool(self._messages.text))
+        self._message_bar.setVisible(bool(self.messages.text))
         self.top.show()
 
     def _share_room(self, sides: dict[Qt.DockWidgetArea, list[Panel]]) -> None:
@@ -454,7 +455,6 @@ class MainWindow(QMainWindow):
         if not self._closing:
             self.save_settings()
             self._closing = True
-            self._saver.stop()
             self.hide()
             self.bridge.close()
             self.saving.close()

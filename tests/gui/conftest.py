@@ -37,7 +37,7 @@ def no_timer_stays(monkeypatch: pytest.MonkeyPatch, qapp: QApplication) -> Itera
 @pytest.fixture(autouse=True)
 def no_widget_stays(no_timer_stays: None, qapp: QApplication) -> Iterator[None]:
     """Fail a test after which a top-level widget it made still lives."""
-    before = {id(widget) for widget in QApplication.topLevelWidgets()}
+    before = {_address(widget) for widget in QApplication.topLevelWidgets()}
     yield
     _settle()
     left = _new_widgets(before)
@@ -58,8 +58,13 @@ def _new_widgets(before: set[int]) -> list[QWidget]:
     return [
         widget
         for widget in QApplication.topLevelWidgets()
-        if id(widget) not in before and shiboken6.isValid(widget) and not _qts_own(widget)
+        if _address(widget) not in before and shiboken6.isValid(widget) and not _qts_own(widget)
     ]
+
+
+def _address(widget: QWidget) -> int:
+    """Where Qt keeps the widget: Python's own wrapper of it may be made anew at any time."""
+    return int(shiboken6.getCppPointer(widget)[0])
 
 
 def _qts_own(widget: QWidget) -> bool:
