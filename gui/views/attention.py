@@ -7,7 +7,7 @@ from typing import Literal, cast
 import numpy as np
 from PySide6.QtCore import QSize, Qt
 from PySide6.QtGui import QKeyEvent
-from PySide6.QtWidgets import QSizePolicy, QStackedWidget, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QSizePolicy, QStackedWidget, QVBoxLayout, QWidget
 from superqt import QElidingLabel
 
 from engine.types import AttentionQuery, AttentionResult, Query, Snapshot, Stack
@@ -45,7 +45,6 @@ class AttentionView(View):
         self.setFocusProxy(self.map)
         self.note = QElidingLabel()
         self.note.setFont(theme.tabular(theme.ui_font(theme.SMALL)))
-        self.note.setContentsMargins(8, 0, 8, 4)
         self.note.setToolTip(tip("first-token sink"))
         self.note.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         layout = QVBoxLayout(self)
@@ -53,7 +52,10 @@ class AttentionView(View):
         layout.setSpacing(0)
         layout.addWidget(self.bar)
         layout.addWidget(self._pictures, 1)
-        layout.addWidget(self.note)
+        foot = QHBoxLayout()
+        foot.setContentsMargins(8, 0, 8, 4)
+        foot.addWidget(self.note)
+        layout.addLayout(foot)
 
         self.bar.pictureChanged.connect(self._switch)
         self.bar.firstKeyChanged.connect(lambda _: self._colour())

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PySide6.QtCore import QEvent, QLineF, QPointF, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import (
     QColor,
+    QFocusEvent,
     QFontMetrics,
     QKeyEvent,
     QMouseEvent,
@@ -25,6 +26,7 @@ from PySide6.QtGui import (
 from PySide6.QtWidgets import QAbstractScrollArea, QWidget
 
 from gui import theme
+from gui.widgets.focus import by_keyboard, draw_focus
 from gui.widgets.legend import ends
 from gui.widgets.raster import Codes, ColourScale, Scaling, encode
 from gui.widgets.token_axis import NO_MARKS, Marks, longest_width
@@ -34,8 +36,8 @@ LINE = 20
 
 WIDEST_LINE = 32
 
-MOST_LINES = 1500
-"""No picture has more lines than this: more cannot be told apart, and cost a blink each."""
+MOST_LINES = 400
+"""No picture has more lines than this: more cannot be told apart and would make typing stutter."""
 
 FAINTEST = 12
 """Codes up to this one (of 255) are too faint to be seen as lines."""
@@ -76,6 +78,8 @@ class AttentionLines(QAbstractScrollArea):
         self._row_marks, self._column_marks = NO_MARKS, NO_MARKS
         self._pointed: Place | None = None
         self._line = LINE
+        self._wanted = 0
+        self._keyed = False
         self._chosen: tuple[object, NDArray[np.int64], NDArray[np.int64], int] | None = None
 
     # --- what is shown ---------------------------------------------------------------------------
@@ -104,6 +108,10 @@ class AttentionLines(QAbstractScrollArea):
     def set_labels(self, rows: Sequence[str], columns: Sequence[str]) -> None:
         """Name the queries and the keys."""
         self._rows, self._columns = rows, columns
+        font = theme.token_font(theme.SMALL)
+        widest = max(longest_width(rows, font), longest_width(columns, font))
+        # Room for a weight beside each token: "0.42".
+        self._wanted = widest + QFontMetrics(font).horizontalAdvance("0.00") + 7 * _PAD
         self.viewport().update()
 
     def set_marks(self, rows: Marks = NO_MARKS, columns: Marks = NO_MARKS) -> None:
@@ -181,17 +189,16 @@ class AttentionLines(QAbstractScrollArea):
         bar.setSingleStep(self._line)
         bar.setRange(0, max(0, count * self._line + _PAD - page))
 
+    def _body(self) -> QRectF:
+        return QRectF(0, 0, self.viewport().width(), self.viewport().height() - _FOOT)
+
     def _in_view(self) -> tuple[int, int]:
         top = self.verticalScrollBar().value()
         page = self.viewport().height() - _FOOT
         return max(0, (top - _PAD) // self._line), max(0, -(-(top + page) // self._line))
 
     def _side_width(self) -> float:
-        font = theme.token_font(theme.SMALL)
-        widest = max(longest_width(self._rows, font), longest_width(self._columns, font))
-        # Room for a weight beside each token: "0.42".
-        wanted = widest + QFontMetrics(font).horizontalAdvance("0.00") + 7 * _PAD
-        return min(float(wanted), self.viewport().width() * 0.36)
+        return min(float(self._wanted), self.viewport().width() * 0.36)
 
     def place_rect(self, side: str, index: int) -> QRectF:
         """Where a token's label is, in the viewport's pixels."""
@@ -225,15 +232,16 @@ class AttentionLines(QAbstractScrollArea):
         painter.fillRect(self.viewport().rect(), QColor(colours.panel))
         if self._weights.size:
             painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-            body = QRectF(0, 0, self.viewport().width(), self.viewport().height() - _FOOT)
             painter.save()
-            painter.setClipRect(body)
+            painter.setClipRect(self._body())
             rows, columns, left_out = self.lines()
             self._paint_lines(painter, rows, columns)
             self._paint_labels(painter, "row", self._rows, self._row_marks)
             self._paint_labels(painter, "column", self._columns, self._column_marks)
             painter.restore()
             self._paint_foot(painter, len(rows), left_out)
+        if self._keyed and self.hasFocus():
+            draw_focus(painter, self.viewport().rect())
         painter.end()
 
     def _paint_lines(
@@ -248,27 +256,22 @@ class AttentionLines(QAbstractScrollArea):
         alone = self.focus_of_lines() is not None
         base = QColor(theme.category(4 if colours.dark else 0))
         accent = QColor(colours.accent)
+        ends_at = _clip(
+            offset + rows * self._line, offset + columns * self._line, left, right, self._body()
+        )
         # One call for all lines of one opacity: changing the pen is what costs.
         shades = codes * _ALPHAS // 256
+        own = rows == (-1 if selected is None else selected)
         for shade in np.unique(shades):
-            here = shades == shade
-            for own in (False, True):
-                chosen = here & ((rows == selected) == own) if selected is not None else here
-                if selected is None and own:
-                    continue
-                pen = QColor(accent if own else base)
-                strength = (int(shade) + 1) / _ALPHAS
-                faded = 0.35 if selected is not None and not own and not alone else 1.0
-                pen.setAlphaF(strength * faded)
-                painter.setPen(QPen(pen, 1.0 + 1.5 * strength))
-                painter.drawLines(
-                    [
-                        QLineF(left, offset + row * self._line, right, offset + column * self._line)
-                        for row, column in zip(
-                            rows[chosen].tolist(), columns[chosen].tolist(), strict=True
-                        )
-                    ]
-                )
+            strength = (int(shade) + 1) / _ALPHAS
+            for mine, ink in ((False, base), (True, accent)):
+                chosen = (shades == shade) & (own == mine)
+                pen = QColor(ink)
+                faded = selected is not None and not mine and not alone
+                pen.setAlphaF(strength * (0.35 if faded else 1.0))
+                # A hairline is several times cheaper to paint than any other width.
+                painter.setPen(QPen(pen, 2.0 if mine else 1.0))
+                painter.drawLines([QLineF(*line) for line in ends_at[chosen].tolist()])
 
     def _paint_labels(
         self, painter: QPainter, side: str, labels: Sequence[str], marks: Marks
@@ -417,6 +420,17 @@ class AttentionLines(QAbstractScrollArea):
 
     # --- what else happens to a widget -----------------------------------------------------------
 
+    def focusInEvent(self, event: QFocusEvent) -> None:
+        """Show a frame where the focus came by a key."""
+        self._keyed = by_keyboard(event)
+        self.viewport().update()
+        super().focusInEvent(event)
+
+    def focusOutEvent(self, event: QFocusEvent) -> None:
+        """Hide the frame."""
+        self.viewport().update()
+        super().focusOutEvent(event)
+
     def changeEvent(self, event: QEvent) -> None:
         """Paint anew in another theme."""
         if event.type() == QEvent.Type.PaletteChange:
@@ -427,3 +441,26 @@ class AttentionLines(QAbstractScrollArea):
         """Scroll as far as the new size needs."""
         self._arrange()
         super().resizeEvent(event)
+
+
+def _clip(
+    starts: NDArray[np.floating],
+    stops: NDArray[np.floating],
+    left: float,
+    right: float,
+    body: QRectF,
+) -> NDArray[np.floating]:
+    """Cut lines from (left, starts) to (right, stops) to a body's height: (n, 4) as x, y, x, y.
+
+    A line to a token far below would else be painted all the way there.
+    """
+    rise = stops - starts
+    with np.errstate(divide="ignore", invalid="ignore"):
+        at = (np.array([[body.top()], [body.bottom()]]) - starts) / rise  # (2, n)
+    level = rise == 0
+    low = np.where(level, 0, np.clip(at.min(axis=0), 0, 1))
+    high = np.where(level, 1, np.clip(at.max(axis=0), 0, 1))
+    wide = right - left
+    return np.stack(
+        [left + low * wide, starts + low * rise, left + high * wide, starts + high * rise], axis=1
+    )

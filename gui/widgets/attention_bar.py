@@ -25,7 +25,7 @@ from gui.session import Scaling, Session
 Picture = Literal["map", "lines"]
 
 _STACKS: dict[Stack, str] = {"encoder": "encoder", "decoder": "decoder", "cross": "cross"}
-_SCALINGS: dict[Scaling, str] = {"linear": "linear", "log": "logarithmic", "row": "per row"}
+_SCALINGS: dict[Scaling, str] = {"linear": "linear", "log": "log", "row": "per row"}
 
 
 class Stepper(QSpinBox):

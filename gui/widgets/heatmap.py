@@ -17,6 +17,7 @@ from PySide6.QtCore import QEvent, QPointF, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import (
     QBrush,
     QColor,
+    QFocusEvent,
     QKeyEvent,
     QMouseEvent,
     QNativeGestureEvent,
@@ -30,6 +31,7 @@ from PySide6.QtGui import (
 from PySide6.QtWidgets import QApplication, QWidget
 
 from gui import theme
+from gui.widgets.focus import by_keyboard, draw_focus
 from gui.widgets.legend import draw_legend
 from gui.widgets.raster import ColourScale, Raster, Scaling, colour_table, encode, image
 from gui.widgets.readout import draw_readout
@@ -78,6 +80,7 @@ class HeatMap(QWidget):
         self._cursor = _NOWHERE
         self._pressed: QPointF | None = None
         self._dragging = False
+        self._keyed = False
         self._fixed: QPixmap | None = None
 
     # --- what is shown ---------------------------------------------------------------------------
@@ -117,7 +120,8 @@ class HeatMap(QWidget):
 
     def set_labels(self, rows: Sequence[str] | None, columns: Sequence[str] | None) -> None:
         """Name the rows (at the left) and the columns (above); None for none."""
-        self._row_axis.labels, self._column_axis.labels = rows or (), columns or ()
+        self._row_axis.set_labels(rows or ())
+        self._column_axis.set_labels(columns or ())
         self._renew()
 
     def set_marks(self, rows: Marks = NO_MARKS, columns: Marks = NO_MARKS) -> None:
@@ -215,6 +219,8 @@ class HeatMap(QWidget):
         painter.drawPixmap(0, 0, self._fixed)
         if self._raster.codes.size:
             self._paint_marks(painter)
+        if self._keyed and self.hasFocus():
+            draw_focus(painter, self.rect())
         painter.end()
 
     def _paint_fixed(self, ratio: float) -> QPixmap:
@@ -456,6 +462,11 @@ class HeatMap(QWidget):
         elif event.type() == QEvent.Type.Leave:
             self._point_at(_NOWHERE)
         return super().event(event)
+
+    def focusInEvent(self, event: QFocusEvent) -> None:
+        """Show a frame where the focus came by a key."""
+        self._keyed = by_keyboard(event)
+        super().focusInEvent(event)
 
     def changeEvent(self, event: QEvent) -> None:
         """Paint anew in another theme."""

@@ -25,7 +25,8 @@ from PySide6.QtGui import (
 from PySide6.QtWidgets import QWidget
 
 from gui import theme
-from gui.widgets.raster import Codes, Raster, colour_table, encode, image
+from gui.widgets.focus import by_keyboard, draw_focus
+from gui.widgets.raster import Codes, colour_table, encode, image, resize_all
 from gui.widgets.readout import draw_readout
 from gui.widgets.token_axis import step_for
 
@@ -66,6 +67,7 @@ class Mosaic(QWidget):
         self._cursor = _NOWHERE
         self._grid = (0, 0)
         self._side = 0
+        self._keyed = False
         self._fixed: QPixmap | None = None
 
     # --- what is shown ---------------------------------------------------------------------------
@@ -125,8 +127,13 @@ class Mosaic(QWidget):
             return 0.0, 0.0
         wide = min(LARGEST_SIDE, (self.width() - _EDGE - 4) / across)
         high = min(LARGEST_SIDE, (self.height() - _EDGE - _FOOT) / down)
-        # Nearly square: a diagonal should look like one.
-        return max(1.0, min(wide, high * 2)), max(1.0, min(high, wide * 2))
+        # Nearly square, since a diagonal should look like one, and whole dots of the screen, so
+        # that all maps look the same and are drawn in one go.
+        ratio = self.devicePixelRatioF()
+        return (
+            max(1, int(min(wide, high * 2) * ratio)) / ratio,
+            max(1, int(min(high, wide * 2) * ratio)) / ratio,
+        )
 
     def _pitch(self) -> tuple[float, float]:
         layers, heads = self._grid
@@ -136,10 +143,14 @@ class Mosaic(QWidget):
         """Where a map is, without its gap, in the widget's pixels."""
         wide, high = self._pitch()
         across, down = (layer, head) if self.transposed else (head, layer)
-        gap = 2 if min(wide, high) >= 12 else 1 if min(wide, high) >= 4 else 0
-        return QRectF(
-            _EDGE + across * wide, _EDGE + down * high, max(1.0, wide - gap), max(1.0, high - gap)
-        )
+        gap = self._gap(wide, high)
+        return QRectF(_EDGE + across * wide, _EDGE + down * high, wide - gap, high - gap)
+
+    @staticmethod
+    def _gap(wide: float, high: float) -> int:
+        """Pixels between one map and the next; none where they would eat the maps."""
+        least = min(wide, high)
+        return 2 if least >= 12 else 1 if least >= 4 else 0
 
     def map_at(self, position: QPointF) -> tuple[int, int]:
         """Layer and head at a place, −1 for none."""
@@ -186,6 +197,8 @@ class Mosaic(QWidget):
                 painter.setPen(QPen(QColor(colours.hover), 1.5))
                 painter.drawRect(place.adjusted(-1, -1, 1, 1))
                 draw_readout(painter, self.rect(), place, self.read_out(layer, head))
+        if self._keyed and self.hasFocus():
+            draw_focus(painter, self.rect())
         painter.end()
 
     def _current_rect(self) -> QRectF:
@@ -216,24 +229,18 @@ class Mosaic(QWidget):
 
     def _assemble(self, ratio: float) -> tuple[Codes, QRectF]:
         """Put all maps into one array of codes at the screen's resolution."""
-        layers, heads = self._grid
         wide, high = self._pitch()
-        down, across = (heads, layers) if self.transposed else (layers, heads)
-        size = (round(down * high * ratio), round(across * wide * ratio))
-        field = np.full(size, 255, np.uint8)
+        gap = round(self._gap(wide, high) * ratio)
+        pitch = round(high * ratio), round(wide * ratio)
         # 255 is the gaps'; the largest weight takes the shade below, which no eye can tell apart.
-        codes = np.minimum(self._codes, 254)
-        for layer in range(layers):
-            for head in range(heads):
-                rect = self.map_rect(layer, head).translated(-_EDGE, -_EDGE)
-                left, top = round(rect.left() * ratio), round(rect.top() * ratio)
-                right = min(size[1], max(left + 1, round(rect.right() * ratio)))
-                bottom = min(size[0], max(top + 1, round(rect.bottom() * ratio)))
-                one = codes[layer, head]
-                field[top:bottom, left:right] = Raster(one).region(
-                    (0, one.shape[0]), (0, one.shape[1]), bottom - top, right - left
-                )
-        return field, QRectF(_EDGE, _EDGE, size[1] / ratio, size[0] / ratio)
+        maps = resize_all(np.minimum(self._codes, 254), pitch[0] - gap, pitch[1] - gap)
+        if self.transposed:
+            maps = maps.swapaxes(0, 1)
+        down, across = maps.shape[:2]
+        field = np.full((down, pitch[0], across, pitch[1]), 255, np.uint8)
+        field[:, : pitch[0] - gap, :, : pitch[1] - gap] = maps.swapaxes(1, 2)
+        size = (down * pitch[0], across * pitch[1])
+        return field.reshape(size), QRectF(_EDGE, _EDGE, size[1] / ratio, size[0] / ratio)
 
     def _paint_numbers(self, painter: QPainter) -> None:
         layers, heads = self._grid
@@ -326,6 +333,11 @@ class Mosaic(QWidget):
         if event.type() == QEvent.Type.Leave:
             self._point_at(_NOWHERE)
         return super().event(event)
+
+    def focusInEvent(self, event: QFocusEvent) -> None:
+        """Show a frame where the focus came by a key."""
+        self._keyed = by_keyboard(event)
+        super().focusInEvent(event)
 
     def focusOutEvent(self, event: QFocusEvent) -> None:
         """Hide the cursor of a widget the keys no longer reach."""

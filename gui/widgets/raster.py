@@ -76,44 +76,69 @@ def encode(
     uint8 (R, C), ColourScale
         The codes, and what the colours stand for.
     """
-    hidden = ~np.isfinite(values)
-    if masked is not None:
-        hidden |= masked
-    clean = np.where(hidden, np.float32(0), values)
+    limit = None if levels is None else max(abs(levels[0]), abs(levels[1])) if signed else levels[1]
+    spared = [column for column in unscaled if 0 <= column < values.shape[1]]
+    parts = [slice(i, i + _band(values)) for i in range(0, len(values), _band(values))]
     low = 0.0
-    if signed:
-        magnitude = np.abs(clean)
-        if levels is not None:
-            levels = (0.0, max(abs(levels[0]), abs(levels[1])))
-    else:
-        low = levels[0] if levels is not None else min(0.0, float(clean.min(initial=0.0)))
-        magnitude = clean - np.float32(low) if low else clean
-    counted = magnitude
-    if len(unscaled) or hidden.any():
-        counted = np.where(hidden, np.float32(0), magnitude)
-        counted[:, [column for column in unscaled if 0 <= column < values.shape[1]]] = 0
-    if scaling == "row":
-        top = counted.max(axis=1, initial=0.0, keepdims=True)  # (R, 1)
-        high = 1.0
-        clipped = bool((magnitude > top).any()) if len(unscaled) else False
-    else:
-        span = levels[1] - low if levels is not None else float(counted.max(initial=0.0))
-        top = np.full((1, 1), span, np.float32)
-        high = low + span
-        clipped = bool(magnitude.max(initial=0.0) > span * (1 + 1e-6))
-    share = magnitude / np.maximum(top, np.finfo(np.float32).tiny)
-    if scaling == "log":
-        with np.errstate(divide="ignore"):
-            share = 1 + np.log10(np.maximum(share, 0)) / DECADES
-    np.clip(share, 0, 1, out=share)
-    if signed:
-        codes = 1 + 2 * np.rint(share * _SIGNED_STEPS).astype(np.uint8)
-        codes += clean < 0
-        low = -high
-    else:
-        codes = 1 + np.rint(share * 254).astype(np.uint8)
-    codes[hidden] = 0
-    return codes, ColourScale(low, high, scaling, signed, clipped)
+    if levels is not None and not signed:
+        low = levels[0]
+    elif not signed:
+        low = min((float(_clean(values, masked, part).min(initial=0)) for part in parts), default=0)
+    tops = np.zeros(len(values), np.float32)  # (R,) each row's largest among those that count
+    largest = 0.0  # of all
+    for part in parts:
+        magnitude = _magnitude(_clean(values, masked, part), signed, low)
+        largest = max(largest, float(magnitude.max(initial=0.0)))
+        magnitude[:, spared] = 0
+        tops[part] = magnitude.max(axis=1, initial=0.0)
+    high, clipped = 1.0, bool(spared)
+    if scaling != "row":
+        span = limit - low if limit is not None else float(tops.max(initial=0.0))
+        high, clipped = low + span, largest > span * (1 + 1e-6)
+        tops[:] = span
+    codes = np.empty(values.shape, np.uint8)
+    for part in parts:
+        clean = _clean(values, masked, part)
+        share = _magnitude(clean, signed, low)
+        share /= np.maximum(tops[part], np.finfo(np.float32).tiny)[:, None]
+        if scaling == "log":
+            with np.errstate(divide="ignore"):
+                np.log10(share, out=share)
+            share *= 1 / DECADES
+            share += 1
+        np.clip(share, 0, 1, out=share)
+        share *= _SIGNED_STEPS if signed else 254
+        coded = np.rint(share, out=share).astype(np.uint8)
+        if signed:
+            coded *= 2
+            coded += clean < 0
+        coded += 1
+        coded[~np.isfinite(values[part])] = 0
+        if masked is not None:
+            coded[masked[part]] = 0
+        codes[part] = coded
+    return codes, ColourScale(-high if signed else low, high, scaling, signed, clipped)
+
+
+def _band(values: NDArray[np.float32]) -> int:
+    """How many rows to work on at a time: what fits a processor's cache is several times faster."""
+    columns = int(values.shape[1])
+    return max(1, 2**16 // max(1, columns))
+
+
+def _clean(
+    values: NDArray[np.float32], masked: NDArray[np.bool_] | None, part: slice
+) -> NDArray[np.float32]:
+    """Some rows, with zeros where there is nothing to show."""
+    clean = np.nan_to_num(values[part], nan=0.0, posinf=0.0, neginf=0.0)
+    if masked is not None:
+        clean[masked[part]] = 0
+    return clean
+
+
+def _magnitude(clean: NDArray[np.float32], signed: bool, low: float) -> NDArray[np.float32]:
+    """What colour stands for, at least zero: distance from zero, or from the lowest value."""
+    return np.abs(clean) if signed else np.maximum(clean - np.float32(low), 0)
 
 
 def colour_table(dark: bool, signed: bool) -> list[int]:
@@ -146,6 +171,16 @@ def image(codes: Codes, table: list[int]) -> QImage:
     made = QImage(codes.data, width, height, width, QImage.Format.Format_Indexed8)
     made.setColorTable(table)
     return made.copy()
+
+
+def resize_all(codes: Codes, height: int, width: int) -> Codes:
+    """Bring many matrices (..., R, C) to (..., height, width) each, by block maximum."""
+    if not codes.size:
+        return np.zeros((*codes.shape[:-2], height, width), np.uint8)
+    rows, columns = codes.shape[-2:]
+    drawn = _resample(np.moveaxis(codes, -2, 0), (0, rows), height, 0)
+    drawn = _resample(np.moveaxis(drawn, -1, 0), (0, columns), width, 0)
+    return np.moveaxis(drawn, (0, 1), (-1, -2))
 
 
 class Raster:
@@ -206,7 +241,7 @@ def _halve(codes: Codes) -> Codes:
 
 
 def _resample(codes: Codes, visible: tuple[float, float], pixels: int, halvings: int) -> Codes:
-    """Bring the first axis of (n, m), halved so often, to (pixels, m)."""
+    """Bring the first axis of (n, ...), halved so often, to (pixels, ...)."""
     scale = 2.0**halvings
     start, step = visible[0] / scale, (visible[1] - visible[0]) / scale / pixels
     last = len(codes) - 1

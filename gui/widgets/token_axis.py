@@ -74,30 +74,34 @@ class LabelAxis:
     """
 
     def __init__(self, labels: Sequence[str] = (), upright: bool = True) -> None:
-        self.labels = labels
         self.upright = upright
+        self.set_labels(labels)
+
+    def set_labels(self, labels: Sequence[str]) -> None:
+        """Take other labels, one for each cell."""
+        self.labels = labels
+        self._longest = longest_width(labels, theme.token_font(theme.SMALL))
 
     def strip(self, cell: float, limit: float) -> float:
         """How many pixels deep the strip must be, at most `limit`, for cells of `cell` pixels."""
         if not self.labels:
             return 0.0
-        font = theme.token_font(theme.SMALL)
-        if not self.upright and self._level(cell, font):
-            return float(QFontMetrics(font).height() + _PAD)
-        wanted = longest_width(self.labels, font) + 2 * _PAD
+        if not self.upright and self._level(cell):
+            return float(_line_height() + 1 + _PAD)
+        wanted = self._longest + 2 * _PAD
         # In steps, so that the picture does not shift with every letter typed.
         return float(min(limit, math.ceil(wanted / 16) * 16))
 
-    def _level(self, cell: float, font: QFont) -> bool:
+    def _level(self, cell: float) -> bool:
         """Whether the labels above columns have room to be written horizontally."""
-        return longest_width(self.labels, font) + _PAD <= cell
+        return self._longest + _PAD <= cell
 
     def draw(self, painter: QPainter, strip: QRectF, start: float, cell: float) -> None:
         """Write the labels into `strip`, whose near end is the cell coordinate `start`."""
         if not self.labels or cell <= 0:
             return
         font = theme.token_font(theme.SMALL)
-        level = not self.upright and self._level(cell, font)
+        level = not self.upright and self._level(cell)
         step = 1 if level else step_for(cell, _line_height())
         length = strip.height() if self.upright else strip.width()
         first = math.ceil(max(0.0, start - 0.5) / step) * step
@@ -139,7 +143,7 @@ class LabelAxis:
         thick = max(needed, min(cell, needed + _PAD))
         if self.upright:
             return QRectF(strip.left(), strip.top() + middle - thick / 2, strip.width(), thick)
-        if self._level(cell, theme.token_font(theme.SMALL)):
+        if self._level(cell):
             return QRectF(strip.left() + middle - cell / 2, strip.top(), cell, strip.height())
         return QRectF(strip.left() + middle - thick / 2, strip.top(), thick, strip.height())
 
@@ -158,7 +162,7 @@ class LabelAxis:
             text = metrics.elidedText(self.labels[index], elide, int(box.width()) - 2 * _PAD)
             inner = box.adjusted(_PAD, 0, -_PAD, 0)
             painter.drawText(inner, _ACROSS | Qt.AlignmentFlag.AlignRight, text)
-        elif self._level(cell, painter.font()):
+        elif self._level(cell):
             painter.drawText(box, Qt.AlignmentFlag.AlignCenter, self.labels[index])
         else:
             text = metrics.elidedText(self.labels[index], elide, int(box.height()) - 2 * _PAD)
