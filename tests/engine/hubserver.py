@@ -38,8 +38,8 @@ class Repo:
 class HubServer:
     """What the server has, and what it was asked for.
 
-    `pause` is how long it rests after each `piece` of a large file; `drop` how often it breaks off half-way through
-    a large file.
+    `pause` is how long it rests after each `piece` of a large file; `drop` how often it breaks off
+    half-way through one.
     """
 
     url: str

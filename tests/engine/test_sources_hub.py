@@ -62,10 +62,7 @@ def test_fetches_what_is_needed_at_one_commit(
     assert spec.source == f"{hub.url.removeprefix('http://')}/owner/tiny"
     assert seen[0].text == "Looking for tiny"
     assert_nothing_left()
-
-
-def test_second_time_asks_nobody(hub: HubServer) -> None:
-    folder = fetch(resolve("owner/tiny"))
+    # the second time nobody is asked
     hub.requests.clear()
     assert fetch(resolve("owner/tiny")) == folder
     assert fetch(resolve(f"owner/tiny@{COMMIT}")) == folder
