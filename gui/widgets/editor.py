@@ -148,12 +148,16 @@ class ContextEditor(QPlainTextEdit):
         self.moveCursor(QTextCursor.MoveOperation.End)
 
     def _replace(self, start: int, end: int, text: str) -> None:
-        # A block of its own keeps the step from being merged with the typing round it.
         cursor = QTextCursor(self.document())
         cursor.setPosition(start)
         cursor.setPosition(end, QTextCursor.MoveMode.KeepAnchor)
         cursor.beginEditBlock()
-        cursor.insertText(text)
+        if text:
+            # Qt merges what is typed next into the same step, unless the last thing was a deletion.
+            cursor.insertText(text + ".")
+            cursor.deletePreviousChar()
+        else:
+            cursor.removeSelectedText()
         cursor.endEditBlock()
 
     def _clean(self, text: str) -> str:

@@ -153,6 +153,7 @@ class NextBar(QWidget):
         self.setAccessibleName("Next tokens")
         for label in (self._label, self._why):
             label.setForegroundRole(QPalette.ColorRole.PlaceholderText)
+            label.setContentsMargins(0, 0, 0, 2 * theme.STEP)  # level with the tokens' text
 
     def set_result(self, result: NextResult) -> None:
         """Offer what the model expects."""

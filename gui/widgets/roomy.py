@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 
 from PySide6.QtCore import QPointF, QRectF, Qt
-from PySide6.QtGui import QFontMetricsF, QTextBlock, QTextDocument, QTextLine
+from PySide6.QtGui import QFontMetricsF, QTextBlock, QTextDocument, QTextLayout, QTextLine
 from PySide6.QtWidgets import QPlainTextDocumentLayout
 
 from gui.widgets.spans import SpanIndex
@@ -44,21 +44,27 @@ class RoomyLayout(QPlainTextDocumentLayout):
         # and delete the document with it.
         metrics = QFontMetricsF(document.defaultFont())
         self.pitch = float(math.ceil(metrics.height() * spacing))
-        self._baseline = (self.pitch - metrics.height()) / 2 + metrics.ascent()
+        self._air = (self.pitch - metrics.height()) / 2
+        self._baseline = self._air + metrics.ascent()
 
     def blockBoundingRect(self, block: QTextBlock) -> QRectF:
         """Lay `block` out if need be and return its rectangle, the block's own corner at (0, 0)."""
         rectangle = super().blockBoundingRect(block)
         layout = block.layout() if block.isValid() else None
-        if layout is None or not layout.lineCount() or layout.lineAt(0).y() >= _ABOVE:
+        if layout is None or not layout.lineCount():
             return rectangle
+        if layout.lineAt(0).y() < _ABOVE:
+            self._move_lines(layout)
+            rectangle = super().blockBoundingRect(block)
+        return rectangle.adjusted(0, 0, 0, self._air)
+
+    def _move_lines(self, layout: QTextLayout) -> None:
         top = 0.0
         for number in range(layout.lineCount()):
             line = layout.lineAt(number)
             above = max(_ABOVE, self._baseline - line.ascent())
             line.setPosition(QPointF(line.x(), top + above))
-            top += max(self.pitch, above + line.height())
-        return super().blockBoundingRect(block)
+            top += max(self.pitch, above + line.height() + self._air)
 
 
 def runs_backwards(text: str) -> bool:

@@ -109,7 +109,8 @@ class Spans:
         """The same tokens' spans after `old` was edited to `new`, in characters.
 
         What stands before the edit stays, what stands behind it shifts. A token that the edit
-        falls into reaches round it; one that was wholly replaced keeps an empty span.
+        falls into reaches round it, and one that makes up all that was replaced stands for what
+        replaces it; where several were replaced, they keep empty spans.
         """
         if old == new or not len(self.starts):
             return self
