@@ -38,7 +38,8 @@ def drawable(text: str) -> str:
     """`text` with every character that cannot be written replaced by ``⟨U+XXXX⟩``.
 
     Control characters, bidirectional overrides and lone surrogates count as such: they would turn
-    the rest of the line round, or make an SVG that no reader accepts.
+    the rest of the line round, or make an SVG that no reader accepts. So do blanks that look like
+    a space and are not.
     """
     return "".join(char if _writable(char) else f"⟨U+{ord(char):04X}⟩" for char in text)
 
@@ -46,7 +47,9 @@ def drawable(text: str) -> str:
 @cache
 def _writable(char: str) -> bool:
     category = unicodedata.category(char)
-    if category in ("Cc", "Cs", "Cn") or (category == "Cf" and char not in _JOINERS):
+    if category in ("Cc", "Cs", "Cn", "Co") or (category == "Cf" and char not in _JOINERS):
+        return False
+    if category.startswith("Z") and char != " ":
         return False
     return family_for(char) is not None
 
