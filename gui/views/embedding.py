@@ -96,7 +96,7 @@ class EmbeddingView(View):
 
         self.heat = HeatMap()
         self.heat.setAccessibleName("Tokens by dimensions")
-        self.heat.set_legend(f"value, {SHARE:.0%} within", "not a number")
+        self.heat.set_legend(f"{SHARE:.0%} of values", "not a number")
         self.heat.set_readout(self._read_cell)
         self.norms = LengthColumn(self.heat, "‖x‖₂")
         self.norms.setToolTip(tip("norm") + "<p>Bars are cut at three times the median.</p>")

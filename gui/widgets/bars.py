@@ -29,7 +29,9 @@ def length(value: float) -> str:
     """A length to three digits, written out as long as that is short."""
     if not np.isfinite(value):
         return "not a number"
-    return f"{value:.0f}" if 1000 <= value < 99_999 else number(float(value))
+    if 0.001 <= value < 99_999:
+        return f"{value:.0f}" if value >= 100 else f"{value:#.3g}"
+    return number(float(value))
 
 
 class BarList(QWidget):

@@ -16,6 +16,7 @@ from engine.types import EmbeddingQuery, EmbeddingResult, NeighboursQuery, Snaps
 from gui import theme
 from gui.session import Session
 from gui.views.embedding import VIEW, robust_level
+from gui.widgets.bars import length
 
 TEXT = "The dog is running in the park."
 
@@ -303,6 +304,11 @@ def test_a_long_bar_belongs_to_a_large_norm(view):
         wide.append(int((picture[y] != ground).any(-1).sum()))
     assert wide[1] < wide[2] < wide[0]
     assert wide[2] == pytest.approx(2 * wide[1], abs=2)
+
+
+def test_lengths_have_three_digits():
+    said = [length(value) for value in (0.0, 2.0, 28.34, 322.4, 3131.6, 4e7, np.nan)]
+    assert said == ["0", "2.00", "28.3", "322", "3132", "4e7", "not a number"]
 
 
 def test_points_stay_where_they_are_while_typing(view):
