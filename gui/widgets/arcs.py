@@ -270,7 +270,8 @@ class AttentionLines(QAbstractScrollArea):
                 faded = selected is not None and not mine and not alone
                 pen.setAlphaF(strength * (0.35 if faded else 1.0))
                 # A hairline is several times cheaper to paint than any other width.
-                painter.setPen(QPen(pen, 2.0 if mine else 1.0))
+                thick = mine or (alone and strength > 0.25)
+                painter.setPen(QPen(pen, 2.0 if thick else 1.0))
                 painter.drawLines([QLineF(*line) for line in ends_at[chosen].tolist()])
 
     def _paint_labels(

@@ -28,6 +28,14 @@ _STACKS: dict[Stack, str] = {"encoder": "encoder", "decoder": "decoder", "cross"
 _SCALINGS: dict[Scaling, str] = {"linear": "linear", "log": "log", "row": "per row"}
 
 
+_SWITCH = """
+QToolButton { border: 1px solid palette(mid); border-radius: 4px; padding: 2px 4px; }
+QToolButton:checked { background: palette(mid); }
+QToolButton:focus { border-color: palette(highlight); }
+"""
+"""A border, so that a switch which is off still looks like one."""
+
+
 class Stepper(QSpinBox):
     """A number with a name before it, stepped by keys, wheel or its arrows."""
 
@@ -175,6 +183,7 @@ class AttentionBar(QWidget):
         made.setAccessibleName(f"Attention as {text.lower()}")
         made.setToolTip(explanation)
         made.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        made.setStyleSheet(_SWITCH)
         return made
 
     def minimumSizeHint(self) -> QSize:

@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 from PySide6.QtCore import QEvent, QPointF, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import (
-    QBrush,
     QColor,
     QFocusEvent,
     QKeyEvent,
@@ -32,6 +31,7 @@ from PySide6.QtWidgets import QApplication, QWidget
 
 from gui import theme
 from gui.widgets.focus import by_keyboard, draw_focus
+from gui.widgets.hatch import draw_hatch
 from gui.widgets.legend import draw_legend
 from gui.widgets.raster import ColourScale, Raster, Scaling, colour_table, encode, image
 from gui.widgets.readout import draw_readout
@@ -234,7 +234,7 @@ class HeatMap(QWidget):
         plot = self.plot_rect()
         wide, high = self._cell_size(plot)
         if self._has_masked:
-            painter.fillRect(plot, QBrush(QColor(colours.line), Qt.BrushStyle.BDiagPattern))
+            draw_hatch(painter, plot, ratio)
         table = colour_table(colours.dark, self._scale.signed)
         pixels = QSize(round(plot.width() * ratio), round(plot.height() * ratio))
         cells = self._raster.region(

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from PySide6.QtCore import QRectF, Qt
-from PySide6.QtGui import QBrush, QColor, QPainter, QPen
+from PySide6.QtGui import QColor, QPainter, QPen
 
 from gui import theme
+from gui.widgets.hatch import draw_hatch
 from gui.widgets.raster import DECADES, ColourScale, bar_codes, image
 
 _LEVEL = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
@@ -72,7 +73,7 @@ def draw_legend(
     if masked and x + 16 + metrics.horizontalAdvance(masked) <= right:
         x += 4
         box = QRectF(x, strip.center().y() - 5, 12, 10)
-        painter.fillRect(box, QBrush(QColor(colours.line), Qt.BrushStyle.BDiagPattern))
+        draw_hatch(painter, box, painter.device().devicePixelRatio())
         painter.setPen(QPen(QColor(colours.line), 1))
         painter.drawRect(box)
         x += 16

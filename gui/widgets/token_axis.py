@@ -59,7 +59,7 @@ def longest_width(labels: Sequence[str], font: QFont) -> int:
 
 def _line_height() -> int:
     """Pixels from one label to the next below it, at the closest."""
-    return QFontMetrics(theme.token_font(theme.SMALL)).height() - 1
+    return theme.SMALL + 1
 
 
 class LabelAxis:
@@ -87,7 +87,7 @@ class LabelAxis:
         if not self.labels:
             return 0.0
         if not self.upright and self._level(cell):
-            return float(_line_height() + 1 + _PAD)
+            return float(_line_height() + 2 + _PAD)
         wanted = self._longest + 2 * _PAD
         # In steps, so that the picture does not shift with every letter typed.
         return float(min(limit, math.ceil(wanted / 16) * 16))
