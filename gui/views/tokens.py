@@ -84,8 +84,8 @@ class TokensView(View):
             (self.target_editor.textEdited, session.set_target),
             (self.target_editor.noticed, self._take_entry_notice),
             (self.nextbar.chosen, self._write),
-            (session.textChanged, self.editor.set_text),
-            (session.targetChanged, self.target_editor.set_text),
+            (session.textChanged, self._follow),
+            (session.targetChanged, self._follow),
             (session.modelChanged, self._take_model),
             (session.selectionChanged, self._show_marks),
             (session.hoverChanged, self._show_marks),
@@ -188,6 +188,11 @@ class TokensView(View):
             self._entry_notice = ""
             self._show_notice()
         self.session.set_text(text)
+
+    def _follow(self) -> None:
+        # What the signals bring has passed through Qt, which drops lone surrogates in silence.
+        self.editor.set_text(self.session.text)
+        self.target_editor.set_text(self.session.target)
 
     def _take_entry_notice(self, sentence: str) -> None:
         self._entry_notice = sentence

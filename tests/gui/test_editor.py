@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PySide6.QtCore import QEvent, QMimeData, QPoint, QPointF, Qt
 from PySide6.QtGui import QGuiApplication, QHelpEvent, QMouseEvent, QTextCursor
@@ -228,6 +228,7 @@ def test_appending_is_one_step_between_two_typings(editor, qtbot):
         assert editor.text == expected
 
 
+@settings(max_examples=30, deadline=None)
 @given(old=TEXTS, new=TEXTS)
 def test_set_text_leads_from_any_text_to_any_other(qapp, old, new):
     editor = ContextEditor()
