@@ -96,7 +96,7 @@ class EmbeddingView(View):
 
         self.heat = HeatMap()
         self.heat.setAccessibleName("Tokens by dimensions")
-        self.heat.set_legend(f"{SHARE:.0%} of values", "not a number")
+        self.heat.set_legend(f"{100 * SHARE:.0f} % of values", "not a number")
         self.heat.set_readout(self._read_cell)
         self.norms = LengthColumn(self.heat, "‖x‖₂")
         self.norms.setToolTip(tip("norm") + "<p>Bars are cut at three times the median.</p>")
@@ -237,7 +237,7 @@ class EmbeddingView(View):
         xy = result.xy if result.xy is not None else np.zeros((0, 2), np.float32)
         shares = [0.0, 0.0] if result.explained is None else [float(e) for e in result.explained]
         names = [
-            f"PC {axis} ({share:.0%})" if math.isfinite(share) and count > 1 else f"PC {axis}"
+            f"PC {axis} ({100 * share:.0f} %)" if math.isfinite(share) and count > 1 else f"PC {axis}"
             for axis, share in enumerate(shares, 1)
         ]
         self.map.set_axes(*names)

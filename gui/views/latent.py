@@ -59,7 +59,7 @@ def figures(card: Mapping[str, object], width: int) -> str:
         if len(total) == len(each):
             parts.append(f"KL {number(sum(total))} nat")
     if (explained := _number(card, "explained_variance")) is not None:
-        parts.append(f"explains {explained:.1%}")
+        parts.append(f"explains {100 * explained:.1f} %")
     return " · ".join(parts)
 
 

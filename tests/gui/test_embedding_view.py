@@ -172,7 +172,7 @@ def test_levels_change_in_steps():
 
 def test_shares_of_variance_stand_at_the_axes(view):
     answer(view, explained=np.array([0.41, 0.18], np.float32))
-    assert view.map._titles == ("PC 1 (41%)", "PC 2 (18%)")
+    assert view.map._titles == ("PC 1 (41 %)", "PC 2 (18 %)")
     answer(view, "Dog", explained=np.zeros(2, np.float32))
     assert view.map._titles == ("PC 1", "PC 2")
 

@@ -192,7 +192,7 @@ def test_figures_say_what_the_card_knows():
         "explained_variance": np.float32(0.2294),
     }
     assert figures(card, 2) == (
-        "Z = 8 · ELBO −812 nat · 7 of 8 units active · KL 12 nat · explains 22.9%"
+        "Z = 8 · ELBO −812 nat · 7 of 8 units active · KL 12 nat · explains 22.9 %"
     )
 
 
