@@ -237,7 +237,9 @@ class EmbeddingView(View):
         xy = result.xy if result.xy is not None else np.zeros((0, 2), np.float32)
         shares = [0.0, 0.0] if result.explained is None else [float(e) for e in result.explained]
         names = [
-            f"PC {axis} ({100 * share:.0f} %)" if math.isfinite(share) and count > 1 else f"PC {axis}"
+            f"PC {axis} ({100 * share:.0f} %)"
+            if math.isfinite(share) and count > 1
+            else f"PC {axis}"
             for axis, share in enumerate(shares, 1)
         ]
         self.map.set_axes(*names)
