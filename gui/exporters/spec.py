@@ -34,6 +34,14 @@ SCALES = range(1, 5)
 """The scales a PNG can have."""
 
 
+_IN_WORDS = {
+    "embedding": "hidden states that can be read",
+    "attention": "attention that can be read",
+    "latent": "latent space",
+    "next": "prediction of a next token",
+}
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Document:
     """Everything a format needs to know: what is shown, how, and its record.
@@ -137,7 +145,8 @@ def check_applies(figure: FigureSpec, model: ModelInfo) -> None:
     """Raise `UserError` if `model` does not provide what `figure` needs."""
     missing = sorted(figure.needs - model.provides)
     if missing:
-        why = f"{model.title} provides no {missing[0]}"
+        lacks = _IN_WORDS.get(missing[0], missing[0])
+        why = f"{model.title} has no {lacks}"
         raise UserError(f"Cannot export {figure.key}", why, "Choose another view or model")
 
 

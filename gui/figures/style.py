@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import math
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
@@ -41,6 +42,8 @@ MARGIN = 0.12
 
 LABEL_PITCH = 0.098
 """Inches from one axis label to the next, at least."""
+
+_LOCK = threading.RLock()
 
 _CELLS_AS_OUTLINES = 4096
 PIXELS = 1000
@@ -93,7 +96,8 @@ def context(texts: Iterable[str] = ()) -> Iterator[None]:
     fallback = lettering.families(texts)
     # Type 42 keeps TrueType outlines, as publishers ask; CFF outlines are only drawn as type 3.
     cff = any(lettering.has_postscript_outlines(family) for family in fallback)
-    with matplotlib.rc_context(), _quiet():
+    # The settings are the whole process's: two threads may not draw at once.
+    with _LOCK, matplotlib.rc_context(), _quiet():
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(
             {
