@@ -19,6 +19,8 @@ from PySide6.QtCore import Qt
 from PySide6.QtGui import QColor, QFont, QFontDatabase, QGuiApplication, QPalette
 from PySide6.QtWidgets import QApplication, QToolTip
 
+from engine.paths import RESOURCES
+
 ThemeChoice = Literal["system", "dark", "light"]
 
 OKABE_ITO = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#999999")
@@ -197,6 +199,9 @@ def tabular(font: QFont) -> QFont:
 
 def stylesheet(theme: Theme) -> str:
     """The few rules that a palette cannot express: lines, spacing and states of the controls."""
+    icons = (RESOURCES / "icons").as_posix()
+    # A number without a frame stands between arrows of its own and keeps the plain style.
+    spin = 'QAbstractSpinBox[frame="true"]'
     return f"""
 QMainWindow, QDialog {{ background: {theme.window}; }}
 QMainWindow::separator {{ background: {theme.window}; width: 4px; height: 4px; }}
@@ -220,6 +225,35 @@ QToolButton:hover, QToolButton:checked {{ background: {theme.raised};
 QToolButton:pressed {{ background: {theme.line}; }}
 QToolButton:focus {{ border-color: {theme.accent}; }}
 QToolButton::menu-indicator {{ image: none; }}
+QComboBox, QLineEdit, QPushButton, {spin} {{ background: {theme.raised};
+    border: 1px solid {theme.line}; border-radius: 4px; padding: 2px 6px; min-height: 18px;
+    selection-background-color: {theme.accent}; selection-color: {theme.on_accent}; }}
+{spin} {{ padding: 1px 0 1px 4px; }}
+QAbstractSpinBox QLineEdit, QComboBox QLineEdit {{ background: transparent; border: none;
+    padding: 0 0 0 3px; min-height: 0; }}
+QComboBox:hover, QPushButton:hover {{ border-color: {theme.muted}; }}
+QComboBox:focus, QLineEdit:focus, QPushButton:focus, {spin}:focus {{
+    border-color: {theme.accent}; }}
+QComboBox:disabled, QLineEdit:disabled, QPushButton:disabled, {spin}:disabled {{
+    color: {theme.muted}; }}
+QComboBox::drop-down {{ border: none; width: 18px; }}
+QComboBox::down-arrow, {spin}::down-arrow {{ image: url({icons}/arrow-down.svg);
+    width: 12px; height: 12px; }}
+{spin}::up-arrow {{ image: url({icons}/arrow-up.svg); width: 12px; height: 12px; }}
+{spin}::up-button, {spin}::down-button {{ border: none; width: 16px; height: 10px;
+    background: transparent; }}
+QComboBox QAbstractItemView {{ background: {theme.raised}; border: 1px solid {theme.line};
+    selection-background-color: {theme.accent}; selection-color: {theme.on_accent};
+    outline: none; }}
+QPushButton {{ padding: 4px 12px; min-width: 56px; }}
+QPushButton:default {{ border-color: {theme.accent}; }}
+QPushButton:pressed {{ background: {theme.line}; }}
+QTreeView {{ background: {theme.panel}; border: 1px solid {theme.line}; border-radius: 4px;
+    outline: none; }}
+QTreeView::item {{ padding: 4px; }}
+QTreeView::item:selected {{ background: {theme.accent}; color: {theme.on_accent}; }}
+QHeaderView::section {{ background: {theme.raised}; color: {theme.muted}; border: none;
+    border-bottom: 1px solid {theme.line}; padding: 4px 8px; }}
 QTabBar::tab {{ background: {theme.window}; color: {theme.muted}; padding: 4px 12px;
     border: none; border-top: 2px solid transparent; }}
 QTabBar::tab:selected {{ background: {theme.panel}; color: {theme.text};

@@ -12,6 +12,7 @@ from PySide6.QtWidgets import (
     QPlainTextEdit,
     QTabWidget,
     QToolBar,
+    QVBoxLayout,
     QWidget,
 )
 
@@ -227,7 +228,12 @@ class MainWindow(QMainWindow):
         bar.setObjectName("messages")
         bar.setMovable(False)
         bar.toggleViewAction().setVisible(False)
-        bar.addWidget(self.messages)
+        # A tool bar shows and hides what is put into it as it likes, so the strip has a holder.
+        holder = QWidget()
+        layout = QVBoxLayout(holder)
+        layout.setContentsMargins(0, 0, 0, 4)
+        layout.addWidget(self.messages)
+        bar.addWidget(holder)
         self.addToolBarBreak()
         self.addToolBar(bar)
         self.messages.closed.connect(bar.hide)

@@ -61,7 +61,7 @@ class OpenModel(QDialog):
         super().__init__(parent)
         self.setWindowTitle("Open model")
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        self.resize(760, 460)
+        self.resize(920, 520)
         heading = QLabel("Which model shall read the context?")
         heading.setFont(theme.ui_font(theme.LARGE))
         self._list = self._make_list(offers, current)
