@@ -245,11 +245,13 @@ def _resample(codes: Codes, visible: tuple[float, float], pixels: int, halvings:
     scale = 2.0**halvings
     start, step = visible[0] / scale, (visible[1] - visible[0]) / scale / pixels
     last = len(codes) - 1
-    if step <= 1:
+    if step < 1:
         middles = np.floor(start + (np.arange(pixels) + 0.5) * step)
         repeated: Codes = codes[np.clip(middles, 0, last).astype(np.int64)]
         return repeated
     edges = np.floor(start + np.arange(pixels + 1) * step + 1e-9).astype(np.int64)
+    # What is seen of the last cell counts, were it a half of a block only.
+    edges[-1] = math.ceil(start + pixels * step - 1e-9)
     first, final = edges[:-1], edges[1:] - 1
     drawn: Codes = codes[np.clip(first, 0, last)]
     for offset in range(1, int(np.max(final - first)) + 1):
