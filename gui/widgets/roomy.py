@@ -54,16 +54,18 @@ class RoomyLayout(QPlainTextDocumentLayout):
         if layout is None or not layout.lineCount():
             return rectangle
         if layout.lineAt(0).y() < _ABOVE:
-            self._move_lines(layout)
+            self._move_lines(layout, block.textDirection() == Qt.LayoutDirection.RightToLeft)
             rectangle = super().blockBoundingRect(block)
         return rectangle.adjusted(0, 0, 0, self._air)
 
-    def _move_lines(self, layout: QTextLayout) -> None:
+    def _move_lines(self, layout: QTextLayout, backwards: bool) -> None:
         top = 0.0
         for number in range(layout.lineCount()):
             line = layout.lineAt(number)
             above = max(_ABOVE, self._baseline - line.ascent())
-            line.setPosition(QPointF(line.x(), top + above))
+            # Qt aligns a paragraph that runs from right to left at the left all the same.
+            left = line.x() + (max(0.0, line.width() - line.naturalTextWidth()) * backwards)
+            line.setPosition(QPointF(left, top + above))
             top += max(self.pitch, above + line.height() + self._air)
 
 

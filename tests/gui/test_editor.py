@@ -366,6 +366,7 @@ def test_text_from_right_to_left_stands_on_its_own_letters(editor):
     show(editor, text)
     boxes = [editor.boxes_of(token) for token in range(4)]
     assert boxes[0][0].left() > boxes[1][0].left()
+    assert boxes[0][0].right() == pytest.approx(editor.viewport().width() - 8, abs=2)
     # The words run to the left, but the letters of English to the right, left of them all.
     assert len(boxes[2]) == 2
     assert boxes[2][0].right() <= boxes[3][0].left() + 1
