@@ -32,6 +32,8 @@ State = Literal["empty", "loading", "unfit", "failed", "picture"]
 LOADING_AFTER_MS = 200
 """An answer that comes sooner than this needs no busy mark, which would only flicker."""
 
+COMPUTING = "Computing …"
+
 LACKS = {
     "embedding": "{} does not let its hidden states be read.",
     "attention": "{} has no attention weights that can be read.",
@@ -130,7 +132,7 @@ class Panel(QDockWidget):
             self._drawn = False
             self._show("unfit", *self._why_unfit(model))
         elif self.state in ("unfit", "failed"):
-            self._rest()
+            self._show("loading", "", COMPUTING)
 
     def expect(self) -> None:
         """An answer is on its way. Only a panel with no picture will say so, and not at once."""
@@ -239,14 +241,16 @@ class Panel(QDockWidget):
     # --- states ---------------------------------------------------------------------------------
 
     def _rest(self) -> None:
-        if self.spec.needs:
+        if self.spec.needs and self._model is None:
+            self._show("loading", "", "Waiting for a model …")
+        elif self.spec.needs:
             self._show("empty", "", self.spec.empty)
         else:
             self._show("picture")
 
     def _lose_patience(self) -> None:
         if self.state != "picture":
-            self._show("loading", "", "Computing …")
+            self._show("loading", "", COMPUTING)
 
     def _show(self, state: State, heading: str = "", text: str = "") -> None:
         self.state = state

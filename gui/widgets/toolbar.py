@@ -93,7 +93,7 @@ class Stepper(QWidget):
         layout.addWidget(self._down)
         layout.addWidget(self._box)
         layout.addWidget(self._up)
-        self.set_range(0)
+        self.set_range(self._lowest)
 
     @property
     def words(self) -> str:

@@ -173,21 +173,32 @@ def test_a_failure_with_no_picture_yet_is_shown_in_its_place(qtbot):
 
 
 def test_the_busy_mark_comes_late_and_only_where_there_is_no_picture(qtbot):
-    bridge = FakeBridge()
-    bridge.auto = False
-    window = make_window(qtbot, None, bridge=bridge)
+    window = make_window(qtbot)
+    window.session.set_text("")
+    settle(window, qtbot)
     panel = window.panels["attention"]
-    window.open_model("builtin")
-    qtbot.waitUntil(lambda: bool(bridge.requests))
+    window.bridge.auto = False
+    window.session.set_text("Text again.")
     assert panel.state == "empty"
     qtbot.waitUntil(lambda: panel.state == "loading", timeout=LOADING_AFTER_MS * 20)
-    bridge.answer()
+    window.bridge.answer()
     assert panel.state == "picture"
     window.session.set_text("More text.")
     qtbot.waitUntil(lambda: "busy" in window.status.words)
     assert panel.state == "picture"
-    bridge.answer()
+    window.bridge.answer()
     assert "live" in window.status.words
+
+
+def test_before_a_model_is_there_panels_wait_for_it_and_one_can_write(qtbot):
+    window = make_window(qtbot, None)
+    assert "Waiting for a model" in window.panels["attention"].message
+    assert window.panels["tokens"].state == "picture"
+    window.editor.insertPlainText("Early ")
+    assert window.session.text.endswith("Early ")
+    window.open_model("builtin")
+    qtbot.waitUntil(lambda: window.panels["attention"].state == "picture")
+    assert window.controller.latest.request.text == window.session.text
 
 
 # --- models ---------------------------------------------------------------------------------------
