@@ -66,7 +66,9 @@ def draw(figure: Figure, snapshot: Snapshot, options: FigureOptions) -> None:
     style.label_cells(on, labels, "y", high, _LABEL)
     on.set_xlabel("dimension", labelpad=2)
     lengths = style.axes(figure, left + _WIDE + 0.1, top, _LENGTHS, high)
-    lengths.barh(np.arange(count) + 0.5, found.norms, height=0.8, color="#5a9bc4")
+    lengths.barh(
+        np.arange(count) + 0.5, found.norms, height=0.8 if count < 60 else 1.0, color="#5a9bc4"
+    )
     lengths.set(ylim=(count, 0), yticks=[], xlabel="length ‖h‖")
     lengths.xaxis.labelpad = 2
     lengths.locator_params(axis="x", nbins=2)

@@ -11,6 +11,10 @@ from numpy.typing import NDArray
 from engine.types import Floats, Token
 
 
+_AT_ONCE = 100_000
+"""Numbers turned into digits at once: as strings each takes 128 bytes for a moment."""
+
+
 def storable(text: str) -> str:
     r"""Make `text` fit for UTF-8 and for a numpy string array, changing only what must change.
 
@@ -42,6 +46,8 @@ def plain(array: NDArray[np.generic]) -> Any:
     seventeen of its neighbour in double precision. NaN and infinities stay what they are.
     """
     if array.dtype == np.float32:
+        if array.ndim > 1 and array.size > _AT_ONCE:
+            return [plain(part) for part in array]
         return array.astype(np.str_).astype(np.float64).tolist()
     return array.tolist()
 

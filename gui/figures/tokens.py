@@ -20,8 +20,8 @@ _LINE = 6.6
 """Inches of tokens side by side before a new line begins."""
 
 _HIGH, _STRIP, _PAD = 0.2, 0.07, 0.04
-_MOST = 2000
-"""Tokens drawn; a figure of more would be yards long. The numbers always hold them all."""
+_MOST, _MOST_LINES = 2000, 120
+"""Tokens and lines drawn; more would be yards of paper. The numbers always hold them all."""
 
 
 def queries(options: FigureOptions, model: ModelInfo) -> tuple[Query, ...]:
@@ -43,13 +43,13 @@ def draw(figure: Figure, snapshot: Snapshot, options: FigureOptions) -> None:
     """Draw the tokens in lines, a strip of surprise under each, then bars of the next tokens."""
     model, found = snapshot.model, _answer(snapshot, options)
     tokens = _read(snapshot) if found else snapshot.tokens
-    drawn = tokens[:_MOST]
-    places = _lines(drawn)
-    lines = 1 + max(line for line, _, _ in places)
+    places = [place for place in _lines(tokens[:_MOST]) if place[0] < _MOST_LINES]
+    drawn = tokens[: len(places)]
+    lines = 1 + places[-1][0]
     pitch = _HIGH + (_STRIP if found else 0) + 0.06
     title = style.heading(model, "tokens")
     about = style.counted(len(tokens), "token") + (
-        f", the first {_MOST} shown" if len(tokens) > len(drawn) else ""
+        f", the first {len(drawn)} shown" if len(tokens) > len(drawn) else ""
     )
     top = style.title_height(about)
     after = top + lines * pitch

@@ -194,6 +194,12 @@ def test_tokens_figure_shows_the_tokens_and_what_comes_next():
     assert any(text.endswith(" %") for text in texts)
 
 
+def test_a_long_list_of_lines_is_cut_and_says_so():
+    figure = drawn("tokens", words=("a\n",) * 150)
+    assert figure.get_size_inches()[1] < 48  # what a PNG at scale 4 can hold is 109
+    assert "150 tokens, the first 120 shown" in written(figure)
+
+
 def test_tokens_of_a_model_that_predicts_nothing():
     info = model("encoder", provides=frozenset({"embedding", "attention"}))
     texts = written(drawn("tokens", info=info))
