@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from engine.types import Floats, Token
 
-
 _AT_ONCE = 100_000
 """Numbers turned into digits at once: as strings each takes 128 bytes for a moment."""
 
