@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Literal, cast
 
 import numpy as np
@@ -19,6 +20,7 @@ from gui.widgets.arcs import AttentionLines
 from gui.widgets.attention_bar import AttentionBar
 from gui.widgets.attention_stats import causal_mask, entropy_bits, first_key, rank
 from gui.widgets.heatmap import HeatMap
+from gui.widgets.legend import number
 from gui.widgets.token_axis import Marks, token_label
 
 Side = Literal["row", "column"]
@@ -58,11 +60,11 @@ class AttentionView(View):
         layout.addLayout(foot)
 
         self.bar.pictureChanged.connect(self._switch)
-        self.bar.firstKeyChanged.connect(lambda _: self._colour())
+        self.bar.firstKeyChanged.connect(self._colour)
         self.map.cellHovered.connect(self._cell_hovered)
         self.map.cellClicked.connect(self._cell_clicked)
-        self.map.rowClicked.connect(lambda row: self._toggle("row", row))
-        self.map.columnClicked.connect(lambda column: self._toggle("column", column))
+        self.map.rowClicked.connect(partial(self._toggle, "row"))
+        self.map.columnClicked.connect(partial(self._toggle, "column"))
         self.lines.placeHovered.connect(self._place_hovered)
         self.lines.placeClicked.connect(self._toggle)
         session.scalingChanged.connect(self._colour)
@@ -250,7 +252,7 @@ def _weight(value: float) -> str:
     """A weight with two digits that mean something."""
     if value == 0 or value >= 0.095:
         return f"{value:.2f}"
-    return f"{value:.2g}" if value >= 1e-4 else f"{value:.0e}"
+    return number(float(f"{value:.2g}"))
 
 
 VIEW = ViewSpec(

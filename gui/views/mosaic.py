@@ -5,7 +5,7 @@ from __future__ import annotations
 from PySide6.QtCore import QSize
 from PySide6.QtWidgets import QVBoxLayout, QWidget
 
-from engine.types import ModelInfo, MosaicQuery, MosaicResult, Query, Snapshot
+from engine.types import MosaicQuery, MosaicResult, Query, Snapshot
 from gui.session import Session
 from gui.view import View, ViewSpec
 from gui.widgets.attention_stats import causal_mask
@@ -28,11 +28,11 @@ class MosaicView(View):
         self._asked = self._size()
         self.mosaic.mapClicked.connect(self._open)
         self.mosaic.sideChanged.connect(self._side_changed)
-        session.modelChanged.connect(self._take_model)
-        session.stackChanged.connect(lambda _: self._take_model(session.model))
-        session.layerChanged.connect(lambda _: self._show_current())
-        session.headChanged.connect(lambda _: self._show_current())
-        self._take_model(session.model)
+        session.modelChanged.connect(self._take_shape)
+        session.stackChanged.connect(self._take_shape)
+        session.layerChanged.connect(self._show_current)
+        session.headChanged.connect(self._show_current)
+        self._take_shape()
 
     def queries(self) -> tuple[Query, ...]:
         """Ask for all maps, as fine as they can be seen."""
@@ -70,8 +70,8 @@ class MosaicView(View):
             self._asked = self._size()
             self.queriesChanged.emit()
 
-    def _take_model(self, model: ModelInfo | None) -> None:
-        if model is not None:
+    def _take_shape(self) -> None:
+        if self.session.model is not None:
             self.mosaic.set_shape(self.session.depth, self.session.heads)
             self._show_current()
 

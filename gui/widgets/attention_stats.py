@@ -55,6 +55,7 @@ def first_key(weights: Floats, causal: bool) -> FirstKey | None:
     choosing = weights[1:] if causal else weights
     if keys < 2 or not len(choosing):
         return None
-    share = float(np.nan_to_num(choosing[:, 0]).mean())
+    firsts = choosing[:, 0].astype(np.float64)
+    share = float(np.mean(np.where(np.isfinite(firsts), firsts, 0)))
     seen = np.minimum(np.arange(2, queries + 1), keys) if causal else np.array([keys])
     return FirstKey(share, float(np.mean(1 / seen)))
