@@ -142,7 +142,8 @@ def line_pieces(
             stretches.append((end - _LINE_END, end) if backwards else (end, end + _LINE_END))
         for left, right in _joined(stretches):
             width = (right - left) / share.columns
-            start = corner.x() + left + share.column * width
+            column = share.columns - 1 - share.column if backwards else share.column
+            start = corner.x() + left + column * width
             pieces.append(Piece(share.token, QRectF(start, top, width, metrics.height())))
     return pieces
 

@@ -383,6 +383,12 @@ def test_bytes_of_an_emoji_share_its_picture(editor):
     assert [editor.token_at(box.center()) for box in boxes] == [1, 2, 3, 4]
 
 
+def test_bytes_of_a_letter_stand_in_the_order_the_letter_is_read(editor):
+    tokens = (Token(1, "⟨D8⟩", b"\xd8", 0, 1), Token(2, "⟨A7⟩", b"\xa7", 0, 1))
+    show(editor, "اب", tokens)
+    assert editor.boxes_of(0)[0].left() > editor.boxes_of(1)[0].left()
+
+
 def test_what_was_not_read_is_dimmed(editor):
     tokens = words("The dog")
     editor.set_text(DOG)
