@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from engine.types import (
     Snapshot,
 )
 from gui.figures import colour, lettering, style
+from gui.figures.lines import BETWEEN, MOST, draw_lines, height_for
 from gui.figures.numbers import blocks, plain
 from gui.figures.spec import Arrays, FigureOptions, FigureSpec, answer_to
 
@@ -45,55 +47,99 @@ def _axis_side(count: int) -> float:
     return min(6.0, 0.34 * _NUMBERED + 0.06 * (count - _NUMBERED))
 
 
-def draw(figure: Figure, snapshot: Snapshot, options: FigureOptions) -> None:
-    """Draw one map: a row for each query, a column for each key, the future masked."""
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """One map, ready to be drawn: `weights` (T, S) with the masked ones NaN, and its names."""
+
+    weights: Floats
+    rows: list[str]
+    columns: list[str]
+    causal: bool
+    title: str
+
+
+def _shown(snapshot: Snapshot, options: FigureOptions) -> _Shown:
     model, found = snapshot.model, _answer(snapshot, options)
     weights = found.weights if found.weights.ndim == 2 else found.weights.mean(axis=0)  # (T, S)
-    rows = [lettering.label(token.text) for token in snapshot.queries_for(found.stack)]
-    columns = [lettering.label(token.text) for token in snapshot.keys_for(found.stack)]
     causal = found.stack == "decoder"
     if causal:
         future = np.triu(np.ones(weights.shape, bool), k=1)
         weights = np.where(future, np.float32(np.nan), weights)
+    head = f"mean over {model.heads} heads" if options.head is None else f"head {options.head}"
+    return _Shown(
+        weights,
+        [lettering.label(token.text) for token in snapshot.queries_for(found.stack)],
+        [lettering.label(token.text) for token in snapshot.keys_for(found.stack)],
+        causal,
+        style.heading(
+            model, style.of_stack(model, found.stack, "attention"), f"layer {found.layer}", head
+        ),
+    )
 
+
+def draw(figure: Figure, snapshot: Snapshot, options: FigureOptions) -> None:
+    """Draw one head, or the mean over heads: as a map, or as lines from queries to keys."""
+    shown = _shown(snapshot, options)
+    (_draw_lines if options.picture == "lines" else _draw_map)(figure, shown, options)
+
+
+def _draw_lines(figure: Figure, shown: _Shown, options: FigureOptions) -> None:
+    from matplotlib.cm import ScalarMappable
+
+    left = style.MARGIN + max(0.45, style.longest(shown.rows, _LABEL)) + 0.08
+    keys = left + BETWEEN + 0.08 + max(0.9, style.longest(shown.columns, _LABEL))
+    top = style.title_height() + 0.2
+    tall = max(1.5, height_for(max(len(shown.rows), len(shown.columns))))
+    style.sized(figure, keys + 0.7, top + tall + 0.2 + style.MARGIN, shown.title)
+    scaled, norm, legend = colour.scaled(shown.weights, options.scaling)
+    names = (shown.rows, shown.columns)
+    omitted = draw_lines(figure, scaled, names, norm, (left, top), _LABEL)
+    small: dict[str, Any] = {"size": style.SMALL, "va": "top"}
+    style.write(figure, left, top - 0.18, "query (attends)", ha="center", **small)
+    style.write(figure, left + BETWEEN, top - 0.18, "key (attended to)", ha="center", **small)
+    scale = ScalarMappable(norm, colour.sequential())
+    place = (keys + 0.05, top, min(2.4, tall))
+    style.colour_bar(figure, scale, place, legend, "min" if options.scaling == "log" else "neither")
+    if omitted:
+        note = f"the strongest {MOST} of {MOST + omitted} lines"
+        style.write(figure, style.MARGIN, top + tall + 0.08, note, **small)
+
+
+def _draw_map(figure: Figure, shown: _Shown, options: FigureOptions) -> None:
+    """A row for each query, a column for each key, the future masked."""
+    weights, rows, columns = shown.weights, shown.rows, shown.columns
     cell = _axis_side(max(weights.shape)) / max(weights.shape)
     width, height = (max(cell * n, min(0.16 * n, 1.0)) for n in (len(columns), len(rows)))
     left = style.MARGIN + 0.16 + style.longest(rows, _LABEL) + 0.06
     above = style.longest(columns, _LABEL) + 0.22
     # The legend of colours must have room for its name, however few the tokens.
     bar = max(1.5, min(height, 2.4))
-    head = f"mean over {model.heads} heads" if options.head is None else f"head {options.head}"
-    title = style.heading(
-        model, style.of_stack(model, found.stack, "attention"), f"layer {found.layer}", head
-    )
     top = style.title_height() + above
     body = max(height, bar)
     each = blocks(max(weights.shape), style.PIXELS)
     step = style.step_for(min(width / len(columns), height / len(rows)), style.LABEL_PITCH)
     notes = [f"every {style.ordinal(step)} token is named"] if step > 1 else []
     notes += [f"each cell: the largest weight of {each} × {each}"] if each > 1 else []
-    below = (0.22 if causal else 0) + (0.2 if notes else 0)
+    below = (0.22 if shown.causal else 0) + (0.2 if notes else 0)
     right = left + width + 0.85
-    style.sized(figure, right, top + body + below + style.MARGIN, title)
+    style.sized(figure, right, top + body + below + style.MARGIN, shown.title)
     on = style.axes(figure, left, top, width, height)
-    shown, norm, legend = colour.scaled(weights, options.scaling)
-    drawn = style.cells(on, shown, colour.sequential(), norm)
+    scaled, norm, legend = colour.scaled(weights, options.scaling)
+    drawn = style.cells(on, scaled, colour.sequential(), norm)
     style.label_cells(on, columns, "x", width, _LABEL)
     style.label_cells(on, rows, "y", height, _LABEL)
     on.spines[:].set_color(colour.LINE)
-    style.write(figure, left, top - above, "key (attended to) →", size=style.SMALL, va="top")
-    style.write(
-        figure, style.MARGIN, top, "← query (attends)", size=style.SMALL, va="top", rotation=90
-    )
+    small: dict[str, Any] = {"size": style.SMALL, "va": "top"}
+    style.write(figure, left, top - above, "key (attended to) →", **small)
+    style.write(figure, style.MARGIN, top, "← query (attends)", rotation=90, **small)
     if len(rows) <= _NUMBERED and len(columns) <= _NUMBERED:
-        _write_weights(on, weights, shown, norm)
+        _write_weights(on, weights, scaled, norm)
     place = (left + width + 0.2, top, bar)
     style.colour_bar(figure, drawn, place, legend, "min" if options.scaling == "log" else "neither")
     under = top + body + 0.1
-    if causal:
+    if shown.causal:
         _masked_key(figure, left, under)
-    says = "; ".join(notes)
-    style.write(figure, left, under + (0.2 if causal else 0), says, size=style.SMALL, va="top")
+    style.write(figure, left, under + (0.2 if shown.causal else 0), "; ".join(notes), **small)
 
 
 def _masked_key(figure: Figure, left: float, top: float) -> None:

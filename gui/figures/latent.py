@@ -19,8 +19,11 @@ _SIDE = 4.2
 
 
 def queries(options: FigureOptions, model: ModelInfo) -> tuple[Query, ...]:
-    """The space of the chosen layer if there is one, else the model's own."""
-    return (LatentQuery(options.layer if options.layer in model.latent_layers else None),)
+    """The space of the layer nearest to the chosen one, as on the screen; else the model's own."""
+    wanted = options.layer
+    if wanted is None or not model.latent_layers:
+        return (LatentQuery(None),)
+    return (LatentQuery(min(model.latent_layers, key=lambda one: (abs(one - wanted), one))),)
 
 
 def _answer(snapshot: Snapshot, options: FigureOptions) -> LatentResult:

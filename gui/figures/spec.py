@@ -29,13 +29,15 @@ class FigureOptions:
     """What of a view to show.
 
     `layer` None is the model's middle. `head` None is the mean over heads in a picture and all
-    heads in the numbers. `stack` None is the model's first.
+    heads in the numbers. `stack` None is the model's first. `picture` is how attention is drawn:
+    as a map, or as lines from the queries to the keys.
     """
 
     layer: int | None = None
     head: int | None = None
     stack: Stack | None = None
     scaling: Literal["linear", "log", "row"] = "linear"
+    picture: Literal["map", "lines"] = "map"
 
     def stack_of(self, model: ModelInfo) -> Stack:
         """The stack that is meant, of those `model` has."""

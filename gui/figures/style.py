@@ -23,6 +23,7 @@ from gui.figures.numbers import block_extreme
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.cm import ScalarMappable
     from matplotlib.collections import QuadMesh
     from matplotlib.colors import Colormap, Normalize
     from matplotlib.figure import Figure
@@ -302,7 +303,7 @@ def cells(
 
 def colour_bar(
     figure: Figure,
-    of: QuadMesh | AxesImage,
+    of: ScalarMappable,
     place: tuple[float, float, float],
     says: str,
     extend: Literal["neither", "both", "min", "max"] = "neither",

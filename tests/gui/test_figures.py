@@ -61,10 +61,13 @@ def test_every_view_has_a_figure():
     assert {spec.key for spec in view_specs()} <= set(KEYS)
 
 
-@pytest.mark.parametrize("key", KEYS)
+@pytest.mark.parametrize("key", [*KEYS, "lines"])
 @pytest.mark.parametrize("words", [WORDS, ("a",), AWKWARD], ids=["sentence", "one", "awkward"])
 def test_draws_within_its_paper(key, words):
-    figure = drawn(key, words=words)
+    if key == "lines":
+        figure = drawn("attention", replace(CHOSEN, picture="lines"), words=words)
+    else:
+        figure = drawn(key, words=words)
     width, height = figure.get_size_inches()
     assert 1 < width < 11
     assert 1 < height < 11
@@ -146,6 +149,35 @@ def test_mean_over_heads_is_drawn_where_all_heads_are_at_hand():
         spec.draw(figure, seen, options)
     shown = figure.axes[0].collections[0].get_array().reshape(len(WORDS), len(WORDS))
     assert np.allclose(shown.filled(0), result.weights.mean(axis=0))
+
+
+def test_lines_join_queries_to_keys_by_strength():
+    spec, info, options = figure_specs()["attention"], model(), replace(CHOSEN, picture="lines")
+    seen = snapshot(spec.queries(options, info), info)
+    (result,) = seen.results.values()
+    with style.context():
+        figure = Figure()
+        spec.draw(figure, seen, options)
+    (lines,) = figure.axes[0].collections
+    ends = np.array([path.vertices for path in lines.get_paths()])[:, :, 1]  # (lines, 2)
+    joined = [tuple(np.floor(pair * len(WORDS)).astype(int)) for pair in ends]
+    strong = result.weights > result.weights.max() * 12 / 255
+    assert set(joined) == {tuple(pair) for pair in np.argwhere(strong)}
+    assert result.weights[joined[-1]] == result.weights.max()
+    assert (np.diff(lines.get_linewidths()) >= 0).all()
+
+
+def test_lines_left_out_are_counted():
+    options = FigureOptions(layer=0, head=0, picture="lines", scaling="log")
+    texts = written(drawn("attention", options, model("encoder"), words=WORDS * 4))
+    assert any(text.startswith("the strongest 400 of ") for text in texts)
+
+
+def test_the_nearest_latent_space_is_shown():
+    info = model(latent_layers=(2, 5))
+    ask = figure_specs()["latent"].queries
+    asked = [ask(FigureOptions(layer=layer), info)[0].layer for layer in (None, 0, 3, 4, 6)]
+    assert asked == [None, 2, 2, 5, 5]
 
 
 def test_scalings_reach_the_colours():
