@@ -43,7 +43,8 @@ def test_the_window_is_imported_without_torch() -> None:
     done = python(
         "import sys, gui.app, gui.view\n"
         "gui.view.view_specs()\n"
-        "late = [n for n in ('torch', 'transformers', 'matplotlib', 'sklearn') if n in sys.modules]\n"
+        "heavy = ('torch', 'transformers', 'matplotlib', 'sklearn')\n"
+        "late = [name for name in heavy if name in sys.modules]\n"
         "sys.exit(str(late) if late else 0)",
         QT_QPA_PLATFORM="offscreen",
     )
