@@ -24,6 +24,9 @@ Event = Snapshot | Failure | Progress | JobDone | ModelInfo
 
 log = logging.getLogger(__name__)
 
+IMPORT_PATIENCE = 0.2
+"""Seconds that closing waits for an engine that is still being made."""
+
 
 class Runner:
     """Runs an `Engine` on a thread of its own.
@@ -49,6 +52,7 @@ class Runner:
         self._cancelled: set[str] = set()
         self._interrupt = threading.Event()
         self._closing = False
+        self._made = False
         self._thread = threading.Thread(target=self._run, name="contextscope-engine", daemon=True)
 
     def start(self) -> None:
@@ -82,13 +86,17 @@ class Runner:
             self._changed.notify()
 
     def close(self, timeout: float = 30.0) -> None:
-        """End the running pass at the next block, all jobs, and the thread."""
+        """End the running pass at the next block, all jobs, and the thread.
+
+        While torch is still being imported this waits for a moment only: nothing can end an import,
+        and nothing is lost with it. The thread then ends by itself, or with the process.
+        """
         with self._changed:
             self._closing = True
             self._interrupt.set()
             self._changed.notify()
         if self._thread.is_alive():
-            self._thread.join(timeout)
+            self._thread.join(timeout if self._made else min(timeout, IMPORT_PATIENCE))
 
     # --- on the thread ---------------------------------------------------------------------------
 
@@ -99,6 +107,7 @@ class Runner:
             log.exception("the engine could not be made")
             self._deliver(Failure(0, _unexpected("Cannot start the engine", error)))
             return
+        self._made = True
         running: dict[str, Job] = {}
         while True:
             with self._changed:

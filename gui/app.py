@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import sys
+import threading
 import traceback
 from datetime import datetime
 from pathlib import Path
@@ -23,6 +25,8 @@ from gui.widgets.icons import application_icon
 from gui.window import MainWindow
 
 BUILTIN = "builtin"
+
+ENGINE_THREAD = "contextscope-engine"
 
 LARGEST_LOG = 1_000_000
 """A log of more bytes than this is begun anew."""
@@ -69,12 +73,14 @@ def run(model: str | None = None, text: str | None = None, device: str | None = 
         window.say(complaint)
     window.show()
     try:
-        return app.exec()
+        code = app.exec()
     finally:
         reporter.remove()
         waker.stop()
         launch.deleteLater()
         bridge.close()
+    leave_if_importing(code)
+    return code
 
 
 def make_application() -> QApplication:
@@ -195,6 +201,19 @@ class _ToReporter(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         self._reporter.write(self.format(record))
+
+
+def leave_if_importing(code: int) -> None:
+    """End the process at once where the engine's thread is still importing torch.
+
+    Everything is written and closed by now. An import cannot be ended from outside, and the
+    interpreter must not be torn down beneath one.
+    """
+    if any(thread.name == ENGINE_THREAD for thread in threading.enumerate()):
+        logging.shutdown()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
 
 
 def close_on_interrupt(window: MainWindow) -> QTimer:
