@@ -107,9 +107,7 @@ def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path):
     assert file.load()[0] == Settings()
 
 
-@pytest.mark.skipif(
-    sys.platform == "win32" or os.geteuid() == 0, reason="root may write anywhere"
-)
+@pytest.mark.skipif(sys.platform == "win32" or os.geteuid() == 0, reason="root may write anywhere")
 def test_an_unwritable_folder_is_one_sentence(file):
     file.path.parent.mkdir()
     file.path.parent.chmod(0o500)
