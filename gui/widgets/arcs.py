@@ -117,7 +117,12 @@ class AttentionLines(QAbstractScrollArea):
     def set_marks(self, rows: Marks = NO_MARKS, columns: Marks = NO_MARKS) -> None:
         """Mark what is hovered, selected and pinned on each side."""
         if (rows, columns) != (self._row_marks, self._column_marks):
+            chosen = rows.selected if rows.selected is not None else columns.selected
+            before = self._row_marks.selected, self._column_marks.selected
             self._row_marks, self._column_marks = rows, columns
+            # What was chosen elsewhere is brought into view; what was chosen here is in view.
+            if chosen is not None and chosen not in before and self._pointed is None:
+                self._reveal(chosen)
             self.viewport().update()
 
     @property

@@ -553,6 +553,15 @@ def test_a_long_context_scrolls_and_a_short_one_does_not(qtbot):
     assert lines.place_at(at) == ("row", 198)
 
 
+def test_a_token_chosen_elsewhere_is_brought_into_view(qtbot):
+    view = lines_view(qtbot, 200)
+    view.session.select(150)
+    assert view.lines.viewport().rect().contains(view.lines.place_rect("row", 150).toRect())
+    at = view.lines.verticalScrollBar().value()
+    view.session.hover(3)  # a passing glance does not scroll
+    assert view.lines.verticalScrollBar().value() == at
+
+
 # --- all heads -----------------------------------------------------------------------------------
 
 
