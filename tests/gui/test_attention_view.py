@@ -1,140 +1,40 @@
-"""The attention views: one head as map and as lines, all heads as one picture."""
+"""One head's attention as a map: its numbers, questions, controls, marks and colours."""
 
 from __future__ import annotations
-
-from collections.abc import Iterator
-from types import MappingProxyType
 
 import numpy as np
 import pytest
 import shiboken6
-from PySide6.QtCore import QEvent, QPoint, QPointF, Qt
-from PySide6.QtGui import QImage
+from made_attention import (
+    ALT,
+    LEFT,
+    attention_view,
+    image_of,
+    lines_view,
+    made,
+    model,
+    snapshot,
+    wearing,
+    weights,
+)
+from PySide6.QtCore import QEvent, QPoint, Qt
 from PySide6.QtWidgets import QApplication
-from pytestqt.qtbot import QtBot
 
 from engine.types import (
     AttentionQuery,
-    AttentionResult,
-    ModelInfo,
     MosaicQuery,
-    MosaicResult,
-    Request,
-    Snapshot,
-    Token,
 )
 from gui import theme
 from gui.session import Session
-from gui.view import View, ViewSpec
 from gui.views import attention, mosaic
-from gui.views.attention import AttentionView
-from gui.views.mosaic import MosaicView
-from gui.widgets.arcs import LINE, MOST_LINES, AttentionLines
 from gui.widgets.attention_stats import causal_mask, entropy_bits, first_key, rank
-from gui.widgets.mosaic import Mosaic
 
-LEFT = Qt.MouseButton.LeftButton
-ALT = Qt.KeyboardModifier.AltModifier
+# --- the numbers ---------------------------------------------------------------------------------
 
 
 @pytest.fixture(params=[theme.DARK, theme.LIGHT], ids=["dark", "light"])
-def painted_in(request, qapp: QApplication) -> Iterator[theme.Theme]:
-    before = qapp.palette()
-    qapp.setPalette(theme.palette(request.param))
-    yield request.param
-    qapp.setPalette(before)
-
-
-def model(kind: str = "decoder", layers: int = 12, heads: int = 4) -> ModelInfo:
-    several = kind == "encoder-decoder"
-    return ModelInfo(
-        name="made",
-        title="Made",
-        family="llama",
-        kind=kind,
-        layers=layers,
-        heads=heads,
-        width=8,
-        vocabulary=100,
-        max_tokens=1024,
-        parameters=1000,
-        device="cpu",
-        dtype="float32",
-        provides=frozenset({"attention", "cross-attention"} if several else {"attention"}),
-        decoder_layers=3 if several else 0,
-    )
-
-
-def tokens(count: int, name: str = "t") -> tuple[Token, ...]:
-    return tuple(Token(i, f" {name}{i}", b"", 2 * i, 2 * i + 2) for i in range(count))
-
-
-def weights(queries: int, keys: int | None = None, causal: bool = True) -> np.ndarray:
-    keys = queries if keys is None else keys
-    scores = np.random.default_rng(queries + 7 * keys).normal(size=(queries, keys)) * 2
-    if causal:
-        scores[causal_mask(queries, keys)] = -np.inf
-    powers = np.exp(scores)
-    return (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
-
-
-def snapshot(view: View, maps: np.ndarray, text: int, target: int = 0) -> Snapshot:
-    query = view.queries()[0]
-    stack = view.session.shown_stack
-    if isinstance(query, AttentionQuery):
-        result = AttentionResult(query.layer, query.head, stack, maps)
-    else:
-        result = MosaicResult(stack, maps, text, text)
-    return Snapshot(
-        Request(1, 1, "text", (query,)),
-        view.session.model,
-        tokens(text),
-        tokens(target, "u"),
-        MappingProxyType({query: result}),
-    )
-
-
-def made(qtbot: QtBot, spec: ViewSpec, kind="decoder", size=(640, 480), **shape) -> View:
-    session = Session()
-    session.set_model(model(kind, **shape))
-    view = spec.create(session)
-    qtbot.addWidget(view)
-    view.resize(*size)
-    view.show()
-    return view
-
-
-def attention_view(qtbot: QtBot, count: int = 6, **how) -> AttentionView:
-    view = made(qtbot, attention.VIEW, **how)
-    causal = view.session.shown_stack == "decoder"
-    view.render_snapshot(snapshot(view, weights(count, causal=causal), count))
-    return view
-
-
-def lines_view(qtbot: QtBot, count: int = 6, **how) -> AttentionView:
-    view = attention_view(qtbot, count, **how)
-    view.bar.lines_button.click()
-    return view
-
-
-def mosaic_view(qtbot: QtBot, cells: int = 6, size=(640, 480), **how) -> MosaicView:
-    view = made(qtbot, mosaic.VIEW, size=size, **how)
-    session = view.session
-    maps = np.stack(
-        [
-            [weights(cells) * (1 + layer + head) / 20 for head in range(session.heads)]
-            for layer in range(session.depth)
-        ]
-    ).astype(np.float32)
-    view.render_snapshot(snapshot(view, maps, cells))
-    return view
-
-
-def image_of(widget) -> QImage:
-    return widget.grab().toImage()
-
-
-# --- the numbers ---------------------------------------------------------------------------------
+def painted_in(request, qapp):
+    yield from wearing(qapp, request.param)
 
 
 @pytest.mark.parametrize("count", [1, 2, 8, 64])
@@ -456,234 +356,6 @@ def test_cross_attention_links_only_the_keys_to_the_text(qtbot):
     assert view.read_out(3, 1).startswith("u3 → u1")
     qtbot.mouseClick(view.map, LEFT, pos=view.map.cell_rect(2, 1).center().toPoint())
     assert session.selected == 5  # the decoder's own tokens are not those of the text
-
-
-# --- the lines -----------------------------------------------------------------------------------
-
-
-def test_all_lines_then_only_those_of_the_token_pointed_at(qtbot):
-    view = lines_view(qtbot, 6)
-    lines = view.lines
-    rows, _, left_out = lines.lines()
-    assert len(set(rows.tolist())) > 1
-    assert left_out == 0
-    qtbot.mouseMove(lines.viewport(), lines.place_rect("row", 4).center().toPoint())
-    assert view.session.hovered == 4
-    rows, columns, _ = lines.lines()
-    assert set(rows.tolist()) == {4}
-    assert set(columns.tolist()) <= set(range(5))  # none to what comes after
-    qtbot.mouseMove(lines.viewport(), lines.place_rect("column", 2).center().toPoint())
-    assert view.session.hovered == 2
-    rows, columns, _ = lines.lines()
-    assert set(columns.tolist()) == {2}
-    assert min(rows.tolist()) >= 2
-    assert "is attended to by" in lines.accessibleDescription()
-    qtbot.mouseMove(lines.viewport(), QPoint(lines.viewport().width() // 2, 40))
-    assert view.session.hovered is None
-
-
-def test_hovering_elsewhere_shows_the_querys_lines(qtbot):
-    view = lines_view(qtbot, 6)
-    view.session.hover(3)
-    assert set(view.lines.lines()[0].tolist()) == {3}
-    view.session.hover(None)
-    assert len(set(view.lines.lines()[0].tolist())) > 1
-
-
-def test_clicking_a_token_of_the_lines_selects_it_and_again_lets_go(qtbot):
-    view = lines_view(qtbot, 6)
-    where = view.lines.place_rect("column", 4).center().toPoint()
-    qtbot.mouseClick(view.lines.viewport(), LEFT, pos=where)
-    assert view.session.selected == 4
-    qtbot.mouseClick(view.lines.viewport(), LEFT, pos=where)
-    assert view.session.selected is None
-
-
-def test_keys_move_along_the_lines(qtbot):
-    view = lines_view(qtbot, 60)
-    lines = view.lines
-    for _ in range(40):
-        qtbot.keyClick(lines, Qt.Key.Key_Down)
-    assert lines.pointed == ("row", 39)
-    assert lines.viewport().rect().contains(lines.place_rect("row", 39).toRect())
-    qtbot.keyClick(lines, Qt.Key.Key_Right)
-    assert lines.pointed == ("column", 39)
-    qtbot.keyClick(lines, Qt.Key.Key_Return)
-    assert view.session.selected == 39
-    qtbot.keyClick(lines, Qt.Key.Key_Escape)
-    assert lines.pointed is None
-
-
-def test_many_lines_are_kept_to_the_strongest_and_that_is_said(qtbot):
-    view = lines_view(qtbot, 512)
-    view.session.set_scaling("log")
-    lines = view.lines
-    rows, columns, left_out = lines.lines()
-    assert len(rows) == MOST_LINES
-    assert left_out > 0
-    kept = lines._codes[rows, columns]
-    assert (np.diff(kept.astype(int)) >= 0).all()  # the strongest are drawn last, on top
-    assert f"{left_out:,} weaker ones left out" in lines.account(len(rows), left_out)
-    # Each has an end in view.
-    first, last = lines._in_view()
-    seen = ((rows >= first) & (rows < last)) | ((columns >= first) & (columns < last))
-    assert seen.all()
-
-
-def test_the_strongest_line_of_those_in_view_is_never_left_out(qtbot):
-    lines = AttentionLines()
-    qtbot.addWidget(lines)
-    lines.resize(400, 300)
-    maps = np.random.default_rng(0).uniform(0.2, 0.4, (300, 300)).astype(np.float32)
-    maps[250, 3] = 1
-    lines.set_data(maps)
-    rows, columns, left_out = lines.lines()
-    assert left_out > 0
-    assert (rows[-1], columns[-1]) == (250, 3)
-
-
-def test_a_long_context_scrolls_and_a_short_one_does_not(qtbot):
-    assert lines_view(qtbot, 4).lines.verticalScrollBar().maximum() == 0
-    lines = lines_view(qtbot, 200).lines
-    bar = lines.verticalScrollBar()
-    assert bar.maximum() > 100 * LINE
-    bar.setValue(bar.maximum())
-    assert lines.place_rect("row", 199).bottom() <= lines.viewport().height()
-    at = QPointF(lines.place_rect("row", 198).center())
-    assert lines.place_at(at) == ("row", 198)
-
-
-def test_a_token_chosen_elsewhere_is_brought_into_view(qtbot):
-    view = lines_view(qtbot, 200)
-    view.session.select(150)
-    assert view.lines.viewport().rect().contains(view.lines.place_rect("row", 150).toRect())
-    at = view.lines.verticalScrollBar().value()
-    view.session.hover(3)  # a passing glance does not scroll
-    assert view.lines.verticalScrollBar().value() == at
-
-
-# --- all heads -----------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(("size", "transposed"), [((640, 300), True), ((240, 600), False)])
-def test_layers_lie_along_the_long_side(qtbot, size, transposed):
-    view = mosaic_view(qtbot, size=size, layers=30, heads=9)
-    widget = view.mosaic
-    assert widget.transposed is transposed
-    corners = [widget.map_rect(layer, head) for layer in (0, 29) for head in (0, 8)]
-    assert all(widget.rect().toRectF().contains(corner) for corner in corners)
-    for layer, head in ((0, 0), (29, 8), (13, 5)):
-        assert widget.map_at(widget.map_rect(layer, head).center()) == (layer, head)
-
-
-def test_a_click_opens_a_head_and_another_goes_back_to_the_mean(qtbot):
-    view = mosaic_view(qtbot)
-    session = view.session
-    where = view.mosaic.map_rect(9, 2).center().toPoint()
-    qtbot.mouseClick(view.mosaic, LEFT, pos=where)
-    assert (session.block, session.head) == (9, 2)
-    assert view.caption() == "12 layers × 4 heads · L9 H2 open"
-    qtbot.mouseClick(view.mosaic, LEFT, pos=where)
-    assert (session.block, session.head) == (9, None)
-    qtbot.mouseClick(view.mosaic, LEFT, pos=QPoint(2, 2))  # beside the maps
-    assert (session.block, session.head) == (9, None)
-
-
-def test_the_last_blocks_head_can_be_let_go_from_the_last_depth(qtbot):
-    view = mosaic_view(qtbot)
-    view.session.set_layer(12)
-    view.session.set_head(1)
-    where = view.mosaic.map_rect(11, 1).center().toPoint()
-    qtbot.mouseClick(view.mosaic, LEFT, pos=where)
-    assert view.session.head is None
-
-
-def test_pointing_names_the_head_and_its_largest_weight(qtbot):
-    view = mosaic_view(qtbot)
-    qtbot.mouseMove(view.mosaic, view.mosaic.map_rect(9, 2).center().toPoint())
-    assert view.mosaic.cursor_map == (9, 2)
-    assert view.mosaic.read_out(9, 2) == "L9H2  largest weight 0.60"
-    assert view.mosaic.accessibleDescription() == "L9H2  largest weight 0.60"
-
-
-@pytest.mark.parametrize("size", [(640, 300), (200, 600)])
-def test_keys_move_between_heads_and_open_them(qtbot, size):
-    view = mosaic_view(qtbot, size=size)
-    view.session.set_layer(5)
-    view.session.set_head(1)
-    key = Qt.Key
-    qtbot.keyClick(view.mosaic, key.Key_Right)
-    assert view.mosaic.cursor_map == (5, 1)  # the first key shows the cursor where one is
-    before = view.mosaic.map_rect(5, 1).center()
-    qtbot.keyClick(view.mosaic, key.Key_Right)
-    after = view.mosaic.map_rect(*view.mosaic.cursor_map).center()
-    assert after.x() > before.x()
-    assert after.y() == before.y()
-    qtbot.keyClick(view.mosaic, key.Key_Return)
-    assert (view.session.block, view.session.head) == view.mosaic.cursor_map != (5, 1)
-
-
-def test_the_open_head_is_outlined(qtbot, painted_in):
-    view = mosaic_view(qtbot)
-    before = image_of(view.mosaic)
-    view.session.set_head(3)
-    view.session.set_layer(7)
-    after = image_of(view.mosaic)
-    accent = theme.QColor(painted_in.accent)
-    place = view.mosaic.map_rect(7, 3)
-    y = int(place.center().y() * after.devicePixelRatio())
-    x = int((place.left() - 1) * after.devicePixelRatio())
-    near = [after.pixelColor(x + step, y).name() for step in (-1, 0, 1)]
-    assert accent.name() in near
-    assert before != after
-
-
-def test_each_map_is_coloured_by_its_own_largest(qtbot):
-    view = mosaic_view(qtbot, 6)
-    codes = view.mosaic._codes
-    assert (codes.max(axis=(2, 3)) == 255).all()
-    assert (codes[:, :, causal_mask(6, 6)] == 0).all()
-
-
-def test_a_lone_peak_is_seen_in_the_smallest_mosaic(qtbot):
-    widget = Mosaic()
-    qtbot.addWidget(widget)
-    widget.resize(200, 160)
-    maps = np.full((30, 9, 24, 24), 0.001, np.float32)
-    maps[:, :, 17, 5] = 0.9
-    widget.set_maps(maps)
-    field, _ = widget._assemble(1)
-    assert np.count_nonzero(field == 254) >= 30 * 9
-
-
-def test_finer_maps_are_asked_for_when_there_is_more_room(qtbot):
-    view = mosaic_view(qtbot, size=(240, 200), layers=30, heads=9)
-    assert view.queries() == (MosaicQuery(16, "decoder"),)
-    with qtbot.waitSignal(view.queriesChanged, timeout=1000):
-        view.resize(900, 700)
-    assert view.queries()[0].size in (48, 64)
-    with qtbot.assertNotEmitted(view.queriesChanged):
-        view.resize(902, 700)
-        view.grab()
-
-
-@pytest.mark.parametrize("shape", [(0, 0), (1, 1), (24, 7)])
-def test_mosaics_of_any_maps_are_painted(qtbot, painted_in, shape):
-    view = made(qtbot, mosaic.VIEW, layers=3, heads=2)
-    for fill in (0, np.nan, 0.5):
-        maps = np.full((3, 2, *shape), fill, np.float32)
-        view.render_snapshot(snapshot(view, maps, shape[0]))
-        assert not image_of(view).isNull()
-        assert view.mosaic.read_out(2, 1).startswith("L2H1")
-    for key in (Qt.Key.Key_Down, Qt.Key.Key_Right, Qt.Key.Key_Return):
-        qtbot.keyClick(view.mosaic, key)
-
-
-def test_another_model_has_another_grid(qtbot):
-    view = mosaic_view(qtbot)
-    view.session.set_model(model(layers=2, heads=16))
-    assert view.mosaic._grid == (2, 16)
-    assert not image_of(view).isNull()
 
 
 @pytest.mark.parametrize("spec", [attention.VIEW, mosaic.VIEW])
