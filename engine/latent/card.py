@@ -1,0 +1,134 @@
+"""What is written down of a space: what it is of, how it was made and how good it is."""
+
+from __future__ import annotations
+
+import msgspec
+
+from engine.errors import UserError
+from engine.types import ModelInfo
+
+FORMAT = 1
+
+
+class Figures(msgspec.Struct, frozen=True):
+    """A space's measured quality on held-out states.
+
+    `elbo`, `reconstruction` and `kl` are nats a standardised state, ``elbo = reconstruction − kl``;
+    `elbo_of_states` is the same bound in the model's own units. `kl_per_dim` is in nats.
+    `mutual_information` (nats) cannot exceed `mutual_information_limit`, the logarithm of the
+    number of states it was estimated from. The shares of variance explained are of standardised
+    states rebuilt from μ, beside those of PCA with as many dimensions; ``ordinary`` leaves out each
+    passage's first token, whose state is like no other (and fits that PCA without them).
+    """
+
+    held_out_states: int
+    elbo: float
+    elbo_of_states: float
+    reconstruction: float
+    kl: float
+    kl_per_dim: tuple[float, ...]
+    active_units: int
+    mutual_information: float
+    mutual_information_limit: float
+    explained_variance: float
+    pca_explained_variance: float
+    ordinary_explained_variance: float
+    pca_ordinary_explained_variance: float
+
+
+class Card(msgspec.Struct, frozen=True):
+    """A space's card. `data` gives the number of states from each text, by the text's name."""
+
+    model: str
+    title: str
+    fingerprint: str
+    layer: int
+    width: int
+    latent: int
+    hidden: int
+    settings: dict[str, float | int]
+    data: dict[str, int]
+    label_names: tuple[str, ...]
+    passages: int
+    passage_length: int
+    train_states: int
+    choose_states: int
+    epochs: int
+    best_epoch: int
+    seconds: float
+    seed: int
+    date: str
+    command: str
+    torch: str
+    device: str
+    states: str = "tokens"
+    precision: str = "float32"
+    elbo_in_float32: float = 0.0
+    held_out: Figures | None = None
+    format: int = FORMAT
+
+    @property
+    def name(self) -> str:
+        """Model and layer, as a sentence names them."""
+        return f"layer {self.layer} of {self.title}"
+
+
+def decode(text: str) -> Card:
+    """Read a card from JSON.
+
+    Raises
+    ------
+    ValueError
+        If it is none, or of a later format.
+    """
+    card = msgspec.json.decode(text, type=Card)  # msgspec.DecodeError is a ValueError
+    if card.format != FORMAT:
+        raise ValueError(f"it is of format {card.format}, this program reads {FORMAT}")
+    if not (0 < card.latent < card.width and card.hidden > 0 and card.layer >= 0):
+        raise ValueError("its card contradicts itself")
+    return card
+
+
+def encode(card: Card) -> str:
+    """Write a card as JSON."""
+    return msgspec.json.encode(card).decode()
+
+
+def figures(card: Card) -> dict[str, object]:
+    """Everything in a card by name on one level, held-out figures among the rest, Z as ``z``."""
+    told: dict[str, object] = msgspec.to_builtins(card)
+    measured = told.pop("held_out") or {}
+    assert isinstance(measured, dict)
+    return {**told, **card.settings, "z": card.latent, **measured}
+
+
+def require(card: Card, info: ModelInfo, layer: int | None = None) -> None:
+    """Check that a space is of this model, and of `layer` where one is given.
+
+    The weights must be the same, not only the name: a model trained again under its old name has
+    other states. Where either's fingerprint is unknown (a very large model) the name decides.
+
+    Raises
+    ------
+    UserError
+        If it is not, with the names of both.
+    """
+    wanted = info.layers if layer is None else layer
+    same_weights = not (
+        card.fingerprint and info.fingerprint and card.fingerprint != info.fingerprint
+    )
+    if card.model != info.name or card.width != info.width or not same_weights:
+        retrained = card.model == info.name and card.width == info.width
+        why = (
+            f"it was trained for other weights of {info.title} than the ones that are loaded"
+            if retrained
+            else f"it was trained for {card.title} (width {card.width}), and the model is "
+            f"{info.title} (width {info.width})"
+        )
+        raise UserError("Cannot use this latent space", why, "Train one for this model")
+    if (layer is not None and card.layer != layer) or card.layer > info.layers:
+        raise UserError(
+            "Cannot use this latent space",
+            f"it was trained for {card.name}, and the layer is {wanted} of {info.title}",
+            f"Choose layer {card.layer}, or train one for layer {wanted}",
+        )

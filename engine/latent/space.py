@@ -1,0 +1,227 @@
+"""A trained latent space: the VAE, its picture, the states it is shown against, and its card.
+
+One safetensors file: tensors, and the card as JSON in its metadata. Nothing in it is run.
+
+Shape letters: T tokens, D model width, Z latent width, N reference states.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import msgspec
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from engine.errors import UserError
+from engine.files import replacing
+from engine.latent import card as cards
+from engine.latent.card import Card
+from engine.latent.pca import Pca, principal_axes
+from engine.latent.vae import VAE
+from engine.types import Floats
+
+SUFFIX = ".safetensors"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Space:
+    """A variational autoencoder over the states of one layer of one model.
+
+    Attributes
+    ----------
+    vae : VAE
+        float32, in evaluation mode, on the device of the states it is given.
+    origin, axes : Tensor
+        (Z,) and (Z, 2): the picture of z is ``(z − origin) @ axes``.
+    reference : (N, 2) float32, read-only
+        Held-out states' μ in the picture.
+    labels : (N,) int64, read-only
+        Index `label_names`.
+    pca : Pca
+        The first Z principal components of the standardised states that were trained on: what the
+        space is to be measured beside.
+    """
+
+    vae: VAE
+    origin: Tensor
+    axes: Tensor
+    reference: Floats
+    labels: NDArray[np.int64]
+    pca: Pca
+    card: Card
+    figures: Mapping[str, object] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.reference.setflags(write=False)
+        self.labels.setflags(write=False)
+        self.vae.eval().requires_grad_(False)
+        object.__setattr__(self, "figures", MappingProxyType(cards.figures(self.card)))
+
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        """What the labels are called."""
+        return self.card.label_names
+
+    def encode(self, states: Tensor) -> tuple[Tensor, Tensor]:
+        """μ and ln σ², each (T, Z), of states (T, D) in the model's units."""
+        with torch.no_grad():
+            return self.vae.posterior(self.vae.standard(states))
+
+    def decode(self, z: Tensor) -> Tensor:
+        """States (T, D) in the model's units that points (T, Z) decode to."""
+        with torch.no_grad():
+            states: Tensor = self.vae.standard.inverse(self.vae.mean(z))
+            return states
+
+    def project(self, z: Tensor) -> Tensor:
+        """Points (T, Z) in the picture, (T, 2)."""
+        return (z - self.origin) @ self.axes
+
+    def covariance(self, logvar: Tensor) -> Tensor:
+        """Covariance (T, 2, 2) in the picture of posteriors with ln σ² (T, Z).
+
+        The projection is linear, so it is Aᵀ diag(σ²) A exactly.
+        """
+        return torch.einsum("za,tz,zb->tab", self.axes, logvar.exp(), self.axes)
+
+    def save(self, path: Path) -> None:
+        """Write the space to one file, whole or not at all.
+
+        Matrices are kept in half precision where the card says so; `rounded` makes such a space.
+
+        Raises
+        ------
+        UserError
+            If it cannot be written.
+        """
+        half = self.card.precision == "float16"
+        tensors: dict[str, Tensor] = {
+            f"vae.{name}": _kept(tensor, half) for name, tensor in self.vae.state_dict().items()
+        }
+        tensors["picture.origin"] = _kept(self.origin, False)
+        tensors["picture.axes"] = _kept(self.axes, False)
+        tensors["pca.mean"] = _kept(self.pca.mean, False)
+        tensors["pca.axes"] = _kept(self.pca.axes, False)
+        tensors["reference.xy"] = torch.from_numpy(self.reference.astype(np.float16))
+        tensors["reference.labels"] = torch.from_numpy(self.labels.astype(np.int16))
+        with replacing(path) as beside:
+            save_file(tensors, beside, {"card": cards.encode(self.card)})
+
+    def rounded(self) -> Space:
+        """The space as it is after its matrices were kept in half precision."""
+        vae = VAE(self.vae.width, self.vae.latent, self.vae.hidden)
+        state = self.vae.state_dict()
+        vae.load_state_dict({name: _kept(tensor, True).float() for name, tensor in state.items()})
+        return replace(self, vae=vae, card=msgspec.structs.replace(self.card, precision="float16"))
+
+
+def plane_of(mu: Tensor) -> tuple[Tensor, Tensor]:
+    """Origin (Z,) and axes (Z, 2) of the picture for reference points `mu` (N, Z).
+
+    μ itself where Z is 2, else its first two principal components.
+    """
+    width = mu.shape[1]
+    if width == 2:
+        return mu.new_zeros(2), torch.eye(2, dtype=mu.dtype, device=mu.device)
+    mean, _, vectors = principal_axes(mu.double())
+    axes = mu.new_zeros(width, 2)
+    axes[:, : min(2, width)] = vectors[:, :2].to(mu.dtype)
+    return mean.to(mu.dtype), axes
+
+
+def make(vae: VAE, pca: Pca, states: Tensor, labels: NDArray[np.int64], card: Card) -> Space:
+    """A space whose reference cloud are `states` (N, D), labelled with `labels` (N,)."""
+    with torch.no_grad():
+        mu, _ = vae.posterior(vae.standard(states))
+    origin, axes = plane_of(mu)
+    xy = ((mu - origin) @ axes).numpy().astype(np.float16).astype(np.float32)
+    return Space(vae, origin, axes, xy, labels.astype(np.int64), pca, card)
+
+
+def read_card(path: Path) -> Card:
+    """The card of a space's file. Reads the file's header only.
+
+    Raises
+    ------
+    UserError
+        If it is not the file of a space.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            return cards.decode((file.metadata() or {})["card"])
+    except (OSError, SafetensorError, KeyError, ValueError) as error:
+        raise _damaged(path, error) from error
+
+
+def load(path: Path, device: torch.device | str = "cpu") -> Space:
+    """Read a space onto a device.
+
+    Raises
+    ------
+    UserError
+        If the file is damaged or not that of a space.
+    """
+    card = read_card(path)
+    try:
+        with safe_open(path, framework="pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        vae = VAE(card.width, card.latent, card.hidden)
+        state = {
+            name.removeprefix("vae."): tensor.float()
+            for name, tensor in tensors.items()
+            if name.startswith("vae.")
+        }
+        vae.load_state_dict(state)
+        origin, axes = tensors["picture.origin"].float(), tensors["picture.axes"].float()
+        pca = Pca(tensors["pca.mean"].float(), tensors["pca.axes"].float())
+        xy = tensors["reference.xy"].float()
+        labels = tensors["reference.labels"].long()
+        _check(card, pca, (origin, axes, xy, labels), [*state.values(), origin, axes, xy])
+    except (OSError, SafetensorError, KeyError, ValueError, RuntimeError) as error:
+        raise _damaged(path, error) from error
+    return Space(
+        vae.to(device),
+        origin.to(device),
+        axes.to(device),
+        xy.numpy(),
+        labels.numpy(),
+        Pca(pca.mean.to(device), pca.axes.to(device)),
+        card,
+    )
+
+
+def _check(card: Card, pca: Pca, picture: tuple[Tensor, ...], numbers: Sequence[Tensor]) -> None:
+    origin, axes, xy, labels = picture
+    if pca.mean.shape != (card.width,) or pca.axes.shape != (card.width, card.latent):
+        raise ValueError("its principal components do not fit its width")
+    wanted: tuple[Any, ...] = ((card.latent,), (card.latent, 2), (len(labels), 2), (len(xy),))
+    if tuple(tuple(tensor.shape) for tensor in (origin, axes, xy, labels)) != wanted:
+        raise ValueError("its tensors do not fit each other")
+    if not all(bool(torch.isfinite(tensor).all()) for tensor in numbers):
+        raise ValueError("some of its numbers are not numbers")
+    if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < len(card.label_names):
+        raise ValueError("its labels have no names")
+
+
+def _kept(tensor: Tensor, half: bool) -> Tensor:
+    tensor = tensor.detach().cpu()
+    return (tensor.half() if half and tensor.ndim == 2 else tensor.float()).contiguous()
+
+
+def _damaged(path: Path, error: Exception) -> UserError:
+    what = f"Cannot read the latent space {path.name}"
+    if isinstance(error, OSError):
+        return UserError(what, error.strerror or "there is no such file", "Choose another file")
+    if isinstance(error, ValueError) and not isinstance(error, msgspec.DecodeError):
+        return UserError(what, str(error), "Train it again, or choose another file")
+    why = "the file is damaged, cut short or not that of a latent space"
+    return UserError(what, why, "Train it again, or choose another file")

@@ -1,0 +1,280 @@
+"""Training a VAE on collected states, as a job that can be interleaved with anything else.
+
+Shape letters: N states, D model width, Z latent width.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Generator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from engine.errors import UserError
+from engine.latent.vae import (
+    VAE,
+    Bound,
+    active_units,
+    evidence_bound,
+    free_bits,
+    kl_divergence,
+    kl_per_dimension,
+    mutual_information,
+    sample,
+)
+from engine.types import Progress
+
+LEAST = 50
+"""Fewest states to train on: with less than this nothing can be said of how good a space is."""
+_LOOKED_AT = 1024  # states that mutual information is estimated from while training
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How a VAE is trained.
+
+    Parameters
+    ----------
+    latent, hidden : int
+        Z and the width of the perceptrons' hidden layers.
+    beta, warm_up : float
+        Weight of the KL term, and the share of all steps over which it grows from 0 to that.
+    free_bits : float
+        Nats a unit below which its KL is not pressed.
+    rate, decay : float
+        AdamW's learning rate at the start of the cosine and its decay of the perceptrons' weights.
+    seed : int
+        Of the split, the first weights, the order of the states and ε. The same seed gives the same
+        weights on the same device with the same number of threads.
+    """
+
+    latent: int = 8
+    hidden: int = 256
+    beta: float = 1.0
+    warm_up: float = 0.1
+    free_bits: float = 0.5
+    epochs: int = 40
+    batch: int = 256
+    rate: float = 1e-3
+    decay: float = 0.01
+    seed: int = 20911
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Split:
+    """Which states are trained on, which choose the epoch that is kept, and which judge; (N,)."""
+
+    train: NDArray[np.bool_]
+    choose: NDArray[np.bool_]
+    held_out: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Epoch:
+    """What was measured after an epoch: on the states trained on, and on those that choose."""
+
+    number: int
+    train: Bound
+    choose: Bound
+    kl_per_dimension: tuple[float, ...]
+    active_units: int
+    mutual_information: float
+
+
+@dataclass(frozen=True, slots=True)
+class Learning(Progress):
+    """A step of training; with `epoch`, what was measured at the end of one."""
+
+    epoch: Epoch | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Trained:
+    """A VAE on the CPU, with the weights of its best epoch, and how it came about."""
+
+    vae: VAE
+    settings: Settings
+    split: Split
+    epochs: tuple[Epoch, ...]
+    best: int
+
+
+class TrainingStopped(UserError):  # noqa: N818 - it is an outcome, with weights to go on with
+    """Training could not go on; `trained` holds the last good weights, if there were any."""
+
+    def __init__(self, why: str, do: str, trained: Trained | None) -> None:
+        super().__init__("The training of the latent space was stopped", why, do)
+        self.trained = trained
+
+
+def split_passages(passages: NDArray[np.int64], seed: int, share: float = 0.1) -> Split:
+    """Set whole passages aside, `share` of them to choose by and `share` to judge by.
+
+    Neighbouring tokens' states are alike, so that a split among tokens would judge by what was
+    trained on.
+
+    Parameters
+    ----------
+    passages : (N,) int64
+        Which passage each state is of.
+
+    Raises
+    ------
+    UserError
+        If there are fewer than three passages.
+    """
+    there = np.unique(passages)
+    if len(there) < 3:
+        raise UserError(
+            "Cannot train a latent space",
+            f"the texts come to {len(there)} passages, and some must be kept to judge by",
+            "Add texts",
+        )
+    order = np.random.default_rng(seed).permutation(there)
+    count = max(1, round(share * len(there)))
+    held_out = np.isin(passages, order[:count])
+    choose = np.isin(passages, order[count : 2 * count])
+    return Split(~(held_out | choose), choose, held_out)
+
+
+def train_steps(
+    states: Tensor,
+    passages: NDArray[np.int64],
+    settings: Settings,
+    device: torch.device | str = "cpu",
+) -> Generator[Learning, None, Trained]:
+    """Train a VAE; the value has the weights of the epoch with the best ELBO on `choose`.
+
+    AdamW over a cosine, gradients clipped to length 1. Yields after each step, so that whoever
+    drives the generator can serve others in between. Closing it stops the training.
+
+    Parameters
+    ----------
+    states : Tensor
+        (N, D), in the model's units.
+    passages : (N,) int64
+        Which passage each state is of: passages are held out whole.
+
+    Raises
+    ------
+    TrainingStopped
+        If a state or the loss is not a number.
+    UserError
+        If there are too few states for the latent width.
+    """
+    split = split_passages(passages, settings.seed)
+    vae = _fresh(states, split, settings).to(device)
+    x = vae.standard(states[torch.from_numpy(split.train)].to(device))
+    check = vae.standard(states[torch.from_numpy(split.choose)].to(device))
+    optimizer = _optimizer(vae, settings)
+    order = torch.Generator().manual_seed(settings.seed)
+    noise = torch.Generator(device).manual_seed(settings.seed)
+    per_epoch = -(-len(x) // settings.batch)
+    steps = per_epoch * settings.epochs
+    epochs: list[Epoch] = [_measure(vae, x, check, 0, settings)]
+    best, kept = 0, copy.deepcopy(vae)
+    step = 0
+
+    def trained() -> Trained:
+        return Trained(kept.cpu(), settings, split, tuple(epochs), best)
+
+    for number in range(1, settings.epochs + 1):
+        for part in torch.randperm(len(x), generator=order).split(settings.batch):
+            share = step / steps
+            for group in optimizer.param_groups:
+                group["lr"] = settings.rate * 0.5 * (1 + math.cos(math.pi * share))
+            beta = settings.beta * min(1.0, share / settings.warm_up if settings.warm_up else 1.0)
+            loss = _loss(vae, x[part.to(x.device)], beta, settings.free_bits, noise)
+            if not torch.isfinite(loss):
+                raise TrainingStopped(
+                    f"the loss was no longer a number in epoch {number}; the weights of epoch "
+                    f"{best} are kept",
+                    "Lower the learning rate",
+                    trained(),
+                )
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            nn.utils.clip_grad_norm_(vae.parameters(), 1.0)
+            optimizer.step()
+            step += 1
+            yield Learning(f"Training the latent space: epoch {number}", step / steps)
+        epochs.append(_measure(vae, x, check, number, settings))
+        if epochs[-1].choose.elbo > epochs[best].choose.elbo:
+            best, kept = number, copy.deepcopy(vae)
+        yield Learning(_told(epochs[-1]), step / steps, epoch=epochs[-1])
+    return trained()
+
+
+def _fresh(states: Tensor, split: Split, settings: Settings) -> VAE:
+    """A model that stands where probabilistic PCA of the training states does."""
+    width, count = states.shape[1], int(split.train.sum())
+    if not torch.isfinite(states).all():
+        raise TrainingStopped(
+            "some of the states are not numbers", "Collect the states again", None
+        )
+    if count < max(LEAST, 2 * settings.latent):
+        raise UserError(
+            "Cannot train a latent space",
+            f"there are {count} states to train on and it takes {max(LEAST, 2 * settings.latent)}",
+            "Add texts",
+        )
+    if not 0 < settings.latent < width:
+        raise UserError(
+            "Cannot train a latent space",
+            f"{settings.latent} latent dimensions are not fewer than the states' {width}",
+            f"Choose from 1 to {width - 1}",
+        )
+    with torch.random.fork_rng(devices=[]):  # the process's own random numbers stay as they are
+        torch.manual_seed(settings.seed)
+        vae = VAE(width, settings.latent, settings.hidden)
+    vae.start_from(states[torch.from_numpy(split.train)])
+    return vae
+
+
+def _optimizer(vae: VAE, settings: Settings) -> torch.optim.AdamW:
+    curves = {"encoder_curve", "decoder_curve"}
+    named = list(vae.named_parameters())
+    decayed = [p for name, p in named if name.split(".")[0] in curves and p.ndim == 2]
+    known = {id(p) for p in decayed}
+    rest = [p for _, p in named if id(p) not in known]
+    groups = [
+        {"params": decayed, "weight_decay": settings.decay},
+        {"params": rest, "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=settings.rate)
+
+
+def _loss(vae: VAE, x: Tensor, beta: float, least: float, noise: torch.Generator) -> Tensor:
+    """−E ln p(x|z) + β Σ_d max(λ, KL_d), in nats a dimension of the state."""
+    mu, logvar = vae.posterior(x)
+    fit = vae.log_likelihood(x, sample(mu, logvar, noise)).mean()
+    kl = free_bits(kl_divergence(mu, logvar).mean(dim=0), least)
+    return (beta * kl - fit) / vae.width
+
+
+@torch.no_grad()
+def _measure(vae: VAE, x: Tensor, check: Tensor, number: int, settings: Settings) -> Epoch:
+    # The same ε each time: epochs are compared with each other.
+    noise = torch.Generator(x.device).manual_seed(settings.seed)
+    mu, logvar = vae.posterior(check)
+    rows = min(len(check), _LOOKED_AT)
+    return Epoch(
+        number=number,
+        train=evidence_bound(vae, x[: len(check)], noise, samples=1),
+        choose=evidence_bound(vae, check, noise, samples=1),
+        kl_per_dimension=tuple(kl_per_dimension(mu, logvar).tolist()),
+        active_units=active_units(mu),
+        mutual_information=mutual_information(mu[:rows], logvar[:rows], noise),
+    )
+
+
+def _told(epoch: Epoch) -> str:
+    return (
+        f"Epoch {epoch.number}: ELBO {epoch.train.elbo:.1f} nats a state, "
+        f"{epoch.choose.elbo:.1f} on texts not trained on; {epoch.active_units} active units"
+    )

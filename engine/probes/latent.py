@@ -1,0 +1,72 @@
+"""Where the tokens' states lie in a latent space."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from engine.probes.spec import NotAnswerable, Pass, ProbeSpec, states_at, to_numpy
+from engine.types import LatentQuery, LatentResult
+
+
+@dataclass(slots=True)
+class Posteriors:
+    """q(z|x) of the tokens so far: `mu`, `logvar` (t, Z). `encoded` counts rows ever encoded."""
+
+    mu: Tensor
+    logvar: Tensor
+    encoded: int = 0
+
+    def keep(self, count: int) -> None:
+        """Forget tokens from `count` on."""
+        self.mu, self.logvar = self.mu[:count], self.logvar[:count]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held."""
+        return self.mu.nbytes + self.logvar.nbytes
+
+
+def middle(layers: tuple[int, ...], depth: int) -> int:
+    """Of `layers`, the one nearest to the middle of a model of `depth` layers."""
+    return min(layers, key=lambda layer: (abs(layer - depth / 2), layer))
+
+
+def answer(passed: Pass, query: LatentQuery) -> LatentResult:
+    """Encode the states that are new, and project all of them."""
+    info, spaces = passed.loaded.info, passed.loaded.spaces
+    if not spaces:
+        raise NotAnswerable(f"There is no latent space for {info.title} yet")
+    layer = middle(tuple(spaces), info.layers) if query.layer is None else query.layer
+    if layer not in spaces:
+        there = ", ".join(str(number) for number in sorted(spaces))
+        raise NotAnswerable(f"{info.title} has a latent space for layer {there}, not for {layer}")
+    space = spaces[layer]
+    _, states = states_at(passed, layer, None)  # (T, D)
+    key = f"latent {layer}"
+    kept = passed.trace.memos.get(key)
+    if not isinstance(kept, Posteriors):
+        nothing = space.origin.new_zeros(0, len(space.origin))
+        kept = Posteriors(nothing, nothing)
+    new = states[len(kept.mu) :]
+    if len(new):
+        mu, logvar = space.encode(new)
+        kept.mu, kept.logvar = torch.cat([kept.mu, mu]), torch.cat([kept.logvar, logvar])
+        kept.encoded += len(new)
+        passed.trace.memos[key] = kept
+    return LatentResult(
+        layer=layer,
+        mu=to_numpy(kept.mu),
+        logvar=to_numpy(kept.logvar),
+        xy=to_numpy(space.project(kept.mu)),
+        covariance=to_numpy(space.covariance(kept.logvar)),
+        reference=space.reference,
+        labels=space.labels,
+        label_names=space.label_names,
+        card=space.figures,
+    )
+
+
+PROBE = ProbeSpec(LatentQuery, "latent", answer)
