@@ -168,9 +168,12 @@ class Result:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EmbeddingResult(Result):
-    """`values` (T, D); `norms` (T,) their Euclidean lengths; `xy` (T, 2) their first two principal
-    components and `explained` (2,) the share of variance each carries, None where not asked for.
-    """  # noqa: D205
+    """The states of one layer.
+
+    `values` (T, D); `norms` (T,) their Euclidean lengths. `xy` (T, 2) are their places in the first
+    two principal components of the states marked in `fitted` (T,), and `explained` (2,) the share
+    of those states' variance that each carries; all three None where no picture was asked for.
+    """
 
     layer: int
     stack: Stack
@@ -178,6 +181,7 @@ class EmbeddingResult(Result):
     norms: Floats
     xy: Floats | None
     explained: Floats | None
+    fitted: NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

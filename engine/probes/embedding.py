@@ -8,41 +8,63 @@ from torch import Tensor
 from engine.probes.spec import Pass, ProbeSpec, states_at, to_numpy
 from engine.types import EmbeddingQuery, EmbeddingResult
 
+MASSIVE = 4.0
+"""A state longer than this many median lengths does not take part in the fit of the picture."""
 
-def principal_plane(states: Tensor) -> tuple[Tensor, Tensor]:
-    """First two principal components of the rows of `states`.
+
+def typical(norms: Tensor) -> Tensor:
+    """Which states (T,) a picture is fitted to, by their lengths `norms` (T,).
+
+    In the middle layers of many models the first token and a few others carry *massive activations*
+    (Sun et al. 2024, 2402.17762): states tens of times longer than the rest, which would span the
+    whole picture alone and press all other tokens into one point.
+    """
+    chosen = norms <= MASSIVE * norms.median()
+    # With fewer than three left there is no plane to speak of.
+    return chosen if int(chosen.sum()) >= 3 else torch.ones_like(chosen)
+
+
+def principal_plane(states: Tensor, fitted: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """First two principal components of some rows of `states`, and where all rows lie in them.
 
     Parameters
     ----------
     states : Tensor
         (T, D), T ≥ 1.
+    fitted : Tensor, optional
+        (T,) boolean: the rows to fit to; all by default.
 
     Returns
     -------
     xy : Tensor
-        (T, 2) scores of the centred rows; zero where there is no second direction. The sign is
-        such that each component's largest loading is positive, so that the picture does not flip.
+        (T, 2) scores of the rows about the fitted rows' mean; zero where there is no second
+        direction. The sign is such that each component's largest loading is positive, so that the
+        picture does not flip while one types.
     explained : Tensor
-        (2,) share of the total variance along each.
+        (2,) share of the fitted rows' total variance along each.
     """
-    centred = states.double() - states.double().mean(dim=0)  # (T, D)
-    tokens, width = centred.shape
+    states = states.double()
+    chosen = states if fitted is None else states[fitted]  # (F, D)
+    mean = chosen.mean(dim=0)
+    centred = chosen - mean
+    rows, width = centred.shape
     # The smaller of the two Gram matrices has the same non-zero eigenvalues.
-    if tokens <= width:
-        values, vectors = torch.linalg.eigh(centred @ centred.T)  # (T,), (T, T)
-        values = values.flip(0)[:2].clamp(min=0)
-        scores = vectors.flip(1)[:, :2] * values.sqrt()  # (T, ≤2)
-        loadings = centred.T @ scores  # (D, ≤2), scaled
+    if rows <= width:
+        values, vectors = torch.linalg.eigh(centred @ centred.T)  # (F,), (F, F)
+        loadings = centred.T @ vectors.flip(1)[:, :2]  # (D, ≤2), of length √eigenvalue
+        loadings = loadings / loadings.norm(dim=0).clamp(min=1e-12)
     else:
         values, vectors = torch.linalg.eigh(centred.T @ centred)  # (D,), (D, D)
-        values = values.flip(0)[:2].clamp(min=0)
         loadings = vectors.flip(1)[:, :2]
-        scores = centred @ loadings
+    values = values.flip(0)[:2].clamp(min=0)
+    # Directions in which nothing varies are noise of the arithmetic.
+    loadings = loadings * (values > 1e-12 * values.max().clamp(min=1e-12))
     largest = loadings.gather(0, loadings.abs().argmax(dim=0, keepdim=True))  # (1, ≤2)
-    scores = scores * torch.where(largest < 0, -1.0, 1.0)
-    total = centred.square().sum()
-    xy = scores.new_zeros(tokens, 2)
+    loadings = loadings * torch.where(largest < 0, -1.0, 1.0)
+    scores = (states - mean) @ loadings  # (T, ≤2)
+    xy = scores.new_zeros(len(states), 2)
     xy[:, : scores.shape[1]] = scores
+    total = centred.square().sum()
     explained = scores.new_zeros(2)
     if total > 0:
         explained[: len(values)] = values / total
@@ -52,17 +74,22 @@ def principal_plane(states: Tensor) -> tuple[Tensor, Tensor]:
 def answer(passed: Pass, query: EmbeddingQuery) -> EmbeddingResult:
     """States, norms and picture of one layer."""
     stack, states = states_at(passed, query.layer, query.stack)
-    xy = explained = None
+    norms = states.float().norm(dim=-1)
+    xy = explained = fitted = None
     if query.picture:
-        plane, share = principal_plane(states)
+        chosen = typical(norms)
+        plane, share = principal_plane(states, chosen)
         xy, explained = to_numpy(plane), to_numpy(share)
+        fitted = chosen.cpu().numpy()
+        fitted.setflags(write=False)
     return EmbeddingResult(
         layer=query.layer,
         stack=stack,
         values=to_numpy(states),
-        norms=to_numpy(states.float().norm(dim=-1)),
+        norms=to_numpy(norms),
         xy=xy,
         explained=explained,
+        fitted=fitted,
     )
 
 

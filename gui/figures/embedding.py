@@ -91,11 +91,15 @@ def _map(
         carried = f" ({100 * share:.0f} %)" if np.isfinite(share) else ""
         says = f"{number} principal component{carried}"
         on.set(**{f"{axis}label": says})
+    left = 0 if found.fitted is None else int((~found.fitted).sum())
+    if left:
+        # Massive states are placed by the others' components, not the other way round.
+        on.set_title(f"fitted without {left} massive", loc="right", fontsize=7, color="#666666")
     on.locator_params(nbins=5)
 
 
 def arrays(snapshot: Snapshot, options: FigureOptions) -> Arrays:
-    """`values` (T, D), `norms` (T,), `xy` (T, 2), `explained` (2,) and `layer`."""
+    """`values` (T, D), `norms`, `fitted` (T,), `xy` (T, 2), `explained` (2,) and `layer`."""
     found = _answer(snapshot, options)
     numbers: dict[str, Any] = {
         "values": found.values,
@@ -104,6 +108,8 @@ def arrays(snapshot: Snapshot, options: FigureOptions) -> Arrays:
     }
     if found.xy is not None and found.explained is not None:
         numbers |= {"xy": found.xy, "explained": found.explained}
+        if found.fitted is not None:
+            numbers["fitted"] = found.fitted
     return numbers
 
 

@@ -302,7 +302,7 @@ class EmbeddingView(View):
         index = marks.hovered if marks.hovered is not None else marks.selected
         result = self._result
         if result is None or index is None or not 0 <= index < len(self._labels):
-            self.head_line.setText("")
+            self.head_line.setText(_fit_note(result, self._labels))
             return
         row = np.nan_to_num(np.abs(result.values[index]))
         largest = int(np.argmax(row)) if row.size else 0
@@ -394,6 +394,17 @@ def _said(value: float) -> str:
     return number(value) if math.isfinite(value) else "not a number"
 
 
+def _fit_note(result: EmbeddingResult | None, labels: list[str]) -> str:
+    """Which tokens the map's axes were not fitted to, if any."""
+    if result is None or result.fitted is None:
+        return ""
+    left = [label for label, kept in zip(labels, result.fitted, strict=False) if not kept]
+    if not left:
+        return ""
+    named = ", ".join(left[:3]) + (f" and {len(left) - 3} more" if len(left) > 3 else "")
+    return f"map's axes fitted without massive {named}"
+
+
 VIEW = ViewSpec(
     key="embedding",
     title="Embeddings",
@@ -401,7 +412,8 @@ VIEW = ViewSpec(
         "The state x of each token (row) after a number of layers: its values (columns, red and "
         "blue by sign), their length ‖x‖₂, the tokens' map in their own two principal components "
         "(PCA), and the vocabulary entries whose input embeddings have the largest cosine with the "
-        "selected token's state. Colours end at the value that 99 % do not exceed."
+        "selected token's state. Colours end at the value that 99 % do not exceed; states over four "
+        "median lengths (massive activations) are in the map but do not turn its axes."
     ),
     empty="Type a context to see the vectors that stand for its tokens.",
     needs=frozenset({"embedding"}),

@@ -13,7 +13,7 @@ import torch
 from engine import types
 from engine.engine import Engine
 from engine.errors import Cancelled, UserError
-from engine.probes.embedding import principal_plane
+from engine.probes.embedding import principal_plane, typical
 from engine.probes.spec import probe_specs
 from engine.types import (
     AttentionQuery,
@@ -198,6 +198,20 @@ def test_the_principal_plane_is_scikit_learns(shape: tuple[int, int]) -> None:
     else:
         assert torch.isfinite(xy).all()
         assert xy[:, 1].abs().max() < 1e-6
+
+
+def test_massive_states_do_not_turn_the_picture() -> None:
+    generator = torch.Generator().manual_seed(4)
+    states = torch.randn(20, 8, generator=generator)
+    states[0] = 100
+    chosen = typical(states.norm(dim=-1))
+    assert chosen.tolist() == [False] + [True] * 19
+    xy, explained = principal_plane(states, chosen)
+    alone, share = principal_plane(states[1:])
+    np.testing.assert_allclose(xy[1:].numpy(), alone.numpy(), atol=1e-9)
+    np.testing.assert_allclose(explained.numpy(), share.numpy(), atol=1e-12)
+    assert torch.isfinite(xy).all()
+    assert typical(torch.tensor([100.0, 1.0, 1.0])).all()
 
 
 def test_every_probe_answers_a_query_of_its_own() -> None:
