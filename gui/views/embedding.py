@@ -412,8 +412,8 @@ VIEW = ViewSpec(
         "The state x of each token (row) after a number of layers: its values (columns, red and "
         "blue by sign), their length ‖x‖₂, the tokens' map in their own two principal components "
         "(PCA), and the vocabulary entries whose input embeddings have the largest cosine with the "
-        "selected token's state. Colours end at the value that 99 % do not exceed; states over four "
-        "median lengths (massive activations) are in the map but do not turn its axes."
+        "selected token's state. Colours end at the value that 99 % do not exceed; states over "
+        "four median lengths (massive activations) are in the map but do not turn its axes."
     ),
     empty="Type a context to see the vectors that stand for its tokens.",
     needs=frozenset({"embedding"}),
