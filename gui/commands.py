@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
@@ -33,6 +34,7 @@ from engine.paths import ROOT, cache_dir, config_dir
 from gui import theme
 from gui.session import Scaling
 from gui.theme import ThemeChoice
+from gui.widgets.goto import Target
 from gui.widgets.open_model import ModelOffer, OpenModel
 from gui.widgets.shortcut_sheet import ShortcutSheet
 
@@ -213,6 +215,38 @@ def toggle_full_screen(window: MainWindow) -> None:
 def quit_program(window: MainWindow) -> None:
     """Close the window, and with it the program."""
     window.close()
+
+
+def targets(window: MainWindow) -> list[Target]:
+    """What the go-to field knows: tokens, then commands that can be done now, then heads."""
+    session, latest = window.session, window.controller.latest
+    found = []
+    for index, token in enumerate(latest.tokens if latest is not None else ()):
+        go = partial(session.select, index)
+        found.append(Target(f"{token.text.strip() or token.text!r}  · token {index}", "", go))
+    actions = window.commands
+    for id, spec in actions.specs.items():
+        action = actions.actions[id]
+        if action.isEnabled() and action.isVisible():
+            found.append(Target(action.text().replace("&", ""), spec.tip, action.trigger))
+    model = session.model
+    for layer in range(session.depth + 1 if model is not None else 0):
+        found.append(Target(f"L{layer}", f"Layer {layer}.", partial(session.set_layer, layer)))
+        for head in range(session.heads if layer < session.depth else 0):
+            go = partial(_go_to_head, window, layer, head)
+            found.append(Target(f"L{layer}H{head}", f"Head {head} of layer {layer}.", go))
+    return found
+
+
+def _go_to_head(window: MainWindow, layer: int, head: int) -> None:
+    window.session.set_layer(layer)
+    window.session.set_head(head)
+
+
+def go_to(window: MainWindow) -> None:
+    """Give the focus to the go-to field."""
+    window.top.goto.setFocus(Qt.FocusReason.ShortcutFocusReason)
+    window.top.goto.selectAll()
 
 
 # --- models ---------------------------------------------------------------------------------------

@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QByteArray, QSize, Qt, QTimer, Signal
+from PySide6.QtCore import QSize, Qt, QTimer, Signal
 from PySide6.QtGui import QCloseEvent, QGuiApplication, QPaintEvent, QResizeEvent, QShowEvent
 from PySide6.QtWidgets import (
     QApplication,
     QMainWindow,
     QPlainTextEdit,
     QTabWidget,
-    QToolBar,
-    QVBoxLayout,
     QWidget,
 )
 
 from engine.errors import UserError
 from engine.models.catalogue import catalogue
 from engine.types import Failure, JobDone, ModelInfo, Progress, Request, Snapshot
-from gui import theme
+from gui import layout, theme
 from gui.actions import Actions
+from gui.commands import targets
 from gui.controller import Controller
+from gui.places import Places
 from gui.saving import Saving, export_choices
 from gui.session import Session
 from gui.settings import Settings, SettingsFile
@@ -29,7 +30,7 @@ from gui.theme import ThemeChoice
 from gui.view import ViewSpec, view_specs
 from gui.widgets.panel import Panel
 from gui.widgets.status import StatusLine
-from gui.widgets.strip import Strip
+from gui.widgets.strip import MessageBar
 from gui.widgets.toolbar import TopBar
 
 if TYPE_CHECKING:
@@ -38,15 +39,10 @@ if TYPE_CHECKING:
 SIZE = QSize(1280, 800)
 """The window's size on the first start, where the screen has that much room."""
 
-LEFT_SHARE = 0.52
-SHARES = {"tokens": 42, "embedding": 58, "attention": 42, "mosaic": 26, "latent": 32}
-"""How the height of a side is shared among its panels at first; 40 where nothing is said."""
-
 SAVE_AFTER_MS = 1500
 """How long after a change the settings are written, so that a killed program forgets little."""
 
 LAYOUT_VERSION = 1
-MOST_MESSAGES = 3
 
 
 class MainWindow(QMainWindow):
@@ -84,10 +80,6 @@ class MainWindow(QMainWindow):
         self._complained = False
         self._opening: tuple[str, str, str] | None = None  # job, spec, title
         self._current = ("", "")  # spec and title of the model that answers
-        self._left_at: tuple[str, int | None, int | None] | None
-        self._left_at = (settings.model, settings.layer, settings.head)
-        self._placing: tuple[int, int | None] | None = None
-        self._layer_chosen = False
         self._asked = 0
         self._painted = False
         self._closing = False
@@ -98,10 +90,12 @@ class MainWindow(QMainWindow):
         self.controller.limit = settings.token_limit
         self.controller.watch(self)
         self.saving = Saving(self)
-        self.top = TopBar(self)
+        self._places = Places(session, settings, self)
+        self.top = TopBar(partial(targets, self), self)
         self.addToolBar(self.top)
-        self.messages = Strip()
-        self._message_bar = self._make_message_bar()
+        self.messages = MessageBar(self)
+        self.addToolBarBreak()
+        self.addToolBar(self.messages)
         self.status = StatusLine(self)
         self.setStatusBar(self.status)
         self.setDockOptions(
@@ -144,16 +138,11 @@ class MainWindow(QMainWindow):
 
     def say(self, sentence: str) -> None:
         """Tell the user something in the message strip; the last few are kept until closed."""
-        lines = [] if self.messages.quiet else self.messages.text.splitlines()
-        lines = [line for line in lines if line != sentence]
-        self.messages.say("\n".join([*lines, sentence][-MOST_MESSAGES:]))
-        self._message_bar.show()
+        self.messages.warn(sentence)
 
     def remark(self, sentence: str) -> None:
         """Tell the user that something went well; it goes by itself and hides no warning."""
-        if self.messages.quiet or not self.messages.text:
-            self.messages.say(sentence, quiet=True)
-            self._message_bar.show()
+        self.messages.remark(sentence)
 
     def open_model(self, spec: str, remember: bool = True) -> None:
         """Bring a model and let it answer; the text is kept, and so is the old model until then.
@@ -190,21 +179,7 @@ class MainWindow(QMainWindow):
 
     def reset_layout(self) -> None:
         """Put every panel where it was on the first start."""
-        sides: dict[Qt.DockWidgetArea, list[Panel]] = {}
-        for panel in self.panels.values():
-            self.removeDockWidget(panel)
-            panel.setFloating(False)
-        for panel in self.panels.values():
-            behind = self.panels.get(panel.spec.tab)
-            side = _side(panel.spec)
-            if behind is None:
-                self.addDockWidget(side, panel)
-                sides.setdefault(side, []).append(panel)
-            else:
-                self.tabifyDockWidget(behind, panel)
-                behind.raise_()
-            panel.show()
-        self._share_room(sides)
+        layout.arrange(self, self.panels)
 
     def save_settings(self) -> None:
         """Write what is to be remembered, now."""
@@ -212,33 +187,16 @@ class MainWindow(QMainWindow):
         session, settings = self.session, self.settings
         settings.text = session.text
         settings.scaling = session.scaling
-        if session.model is not None and self._left_at is None:
+        if session.model is not None and self._places.settled:
             settings.layer, settings.head = session.layer, session.head
-        settings.geometry = _packed(self.saveGeometry())
-        settings.layout = _packed(self.saveState(LAYOUT_VERSION))
+        settings.geometry = layout.packed(self.saveGeometry())
+        settings.layout = layout.packed(self.saveState(LAYOUT_VERSION))
         complaint = self._store.save(settings)
         if complaint and not self._complained:
             self.say(f"{complaint} The program goes on, but will not remember what you change.")
         self._complained = bool(complaint)
 
     # --- building -------------------------------------------------------------------------------
-
-    def _make_message_bar(self) -> QToolBar:
-        bar = QToolBar("Messages", self)
-        bar.setObjectName("messages")
-        bar.setMovable(False)
-        bar.toggleViewAction().setVisible(False)
-        # A tool bar shows and hides what is put into it as it likes, so the strip has a holder.
-        holder = QWidget()
-        layout = QVBoxLayout(holder)
-        layout.setContentsMargins(0, 0, 0, 4)
-        layout.addWidget(self.messages)
-        bar.addWidget(holder)
-        self.addToolBarBreak()
-        self.addToolBar(bar)
-        self.messages.closed.connect(bar.hide)
-        bar.hide()
-        return bar
 
     def _make_panel(self, spec: ViewSpec) -> Panel:
         view = spec.create(self.session)
@@ -272,10 +230,9 @@ class MainWindow(QMainWindow):
             (controller.rendered, self._on_rendered),
             (controller.painted, self.status.set_latency),
             (session.textChanged, self._save_soon),
-            (session.modelChanged, self._go),
-            (session.layerChanged, self._on_place),
-            (session.headChanged, self._on_place),
-            (session.stackChanged, self._on_place),
+            (session.layerChanged, self._show_place),
+            (session.headChanged, self._show_place),
+            (session.stackChanged, self._show_place),
             (session.scalingChanged, self._on_choice),
             (session.selectionChanged, self._on_choice),
             (top.modelChosen, self.open_model),
@@ -283,6 +240,7 @@ class MainWindow(QMainWindow):
             (top.deviceChosen, self.set_device),
             (top.layerChosen, session.set_layer),
             (top.headChosen, session.set_head),
+            (top.goto.left, self._focus_editor),
             (top.themeToggled, actions["view.theme.toggle"].trigger),
             (self.status.cancelRequested, bridge.cancel_job),
         ):
@@ -299,25 +257,11 @@ class MainWindow(QMainWindow):
         self.top.set_device(settings.device)
         self.reset_layout()
         if settings.geometry:
-            self.restoreGeometry(_unpacked(settings.geometry))
+            self.restoreGeometry(layout.unpacked(settings.geometry))
         if settings.layout:
-            self.restoreState(_unpacked(settings.layout), LAYOUT_VERSION)
-        self._message_bar.setVisible(bool(self.messages.text))
+            self.restoreState(layout.unpacked(settings.layout), LAYOUT_VERSION)
+        self.messages.refresh()
         self.top.show()
-
-    def _share_room(self, sides: dict[Qt.DockWidgetArea, list[Panel]]) -> None:
-        for panels in sides.values():
-            shares = [SHARES.get(panel.spec.key, 40) for panel in panels]
-            heights = [round(self.height() * share / sum(shares)) for share in shares]
-            self.resizeDocks(panels, heights, Qt.Orientation.Vertical)
-        if len(sides) == 2:
-            left, right = (
-                sides[Qt.DockWidgetArea.LeftDockWidgetArea][0],
-                sides[Qt.DockWidgetArea.RightDockWidgetArea][0],
-            )
-            first = round(self.width() * LEFT_SHARE)
-            widths = [first, self.width() - first]
-            self.resizeDocks([left, right], widths, Qt.Orientation.Horizontal)
 
     # --- what happens ---------------------------------------------------------------------------
 
@@ -375,38 +319,13 @@ class MainWindow(QMainWindow):
         if self._opening is not None and info.name not in self._titles:
             spec = self._opening[1]
         self._current = (spec, info.title)
-        self._placing = self._place_for(spec, info)
-        self.controller.set_model(info)
-        self._go()  # the first model of a session goes to a place of its own
-        self._placing = None
+        self._places.enter(spec, info, self.controller.set_model)
         if spec == self.settings.model:
             self.settings.remember_model(spec)
         self.status.set_model(info)
         for panel in self.panels.values():
             panel.set_model(info)
             self._tell_shown(panel)
-        self._show_place()
-
-    def _place_for(self, spec: str, info: ModelInfo) -> tuple[int, int | None]:
-        """Where the user left this model, else a third of the way up, where maps are telling."""
-        left, self._left_at = self._left_at, None
-        if left is not None and left[0] == spec and left[1] is not None:
-            self._layer_chosen = True
-            return left[1], left[2]
-        if left is not None and left[0] != spec:
-            self._left_at = left  # that model is still on its way
-        return self.session.layer if self._layer_chosen else info.layers // 3, self.session.head
-
-    def _go(self) -> None:
-        if self._placing is not None:
-            layer, head = self._placing
-            self.session.set_layer(layer)
-            self.session.set_head(head)
-
-    def _on_place(self) -> None:
-        if self._placing is None and self.session.model is not None:
-            self._layer_chosen = True
-            self._left_at = None
         self._show_place()
 
     def _show_place(self) -> None:
@@ -428,6 +347,10 @@ class MainWindow(QMainWindow):
             if now is not None and panel.isAncestorOf(now):
                 self.current_panel = panel
 
+    def _focus_editor(self) -> None:
+        if self.editor is not None:
+            self.editor.setFocus(Qt.FocusReason.OtherFocusReason)
+
     def _tell_shown(self, panel: Panel) -> None:
         shown = panel.applicable and panel.isVisible() and not self._closing
         self.controller.set_shown(panel.spec.key, shown)
@@ -441,8 +364,8 @@ class MainWindow(QMainWindow):
     def showEvent(self, event: QShowEvent) -> None:
         """Give the focus to the context on the first showing."""
         super().showEvent(event)
-        if not self._painted and self.editor is not None:
-            self.editor.setFocus(Qt.FocusReason.OtherFocusReason)
+        if not self._painted:
+            self._focus_editor()
 
     def paintEvent(self, event: QPaintEvent) -> None:
         """Tell when the first picture of the window stands."""
@@ -465,16 +388,3 @@ class MainWindow(QMainWindow):
             self.bridge.close()
             self.saving.close()
         super().closeEvent(event)
-
-
-def _side(spec: ViewSpec) -> Qt.DockWidgetArea:
-    area = Qt.DockWidgetArea
-    return area.LeftDockWidgetArea if spec.area == "left" else area.RightDockWidgetArea
-
-
-def _packed(data: QByteArray) -> str:
-    return bytes(data.toBase64().data()).decode("ascii")
-
-
-def _unpacked(text: str) -> QByteArray:
-    return QByteArray.fromBase64(text.encode("ascii", "ignore"))

@@ -4,10 +4,19 @@ from __future__ import annotations
 
 from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtGui import QResizeEvent
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QSizePolicy, QWidget
+from PySide6.QtWidgets import (
+    QFrame,
+    QHBoxLayout,
+    QLabel,
+    QSizePolicy,
+    QToolBar,
+    QVBoxLayout,
+    QWidget,
+)
 
 from gui.widgets.icons import IconButton
 
+MOST_WARNINGS = 3
 REMARK_MS = 6000
 """How long a remark stays that nobody closes."""
 
@@ -92,3 +101,48 @@ class Strip(QFrame):
         # A tool bar asks no widget for its height at a given width, so the strip fixes its own.
         lines = self._label.heightForWidth(max(self._label.width(), 120))
         self.setFixedHeight(max(32, lines + 12))
+
+
+class MessageBar(QToolBar):
+    """The window's own strip, below its controls; warnings gather in it until it is closed."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__("Messages", parent)
+        self.setObjectName("messages")
+        self.setMovable(False)
+        self.toggleViewAction().setVisible(False)
+        self._strip = Strip()
+        # A tool bar shows and hides what is put into it as it likes, so the strip has a holder.
+        holder = QWidget()
+        column = QVBoxLayout(holder)
+        column.setContentsMargins(0, 0, 0, 4)
+        column.addWidget(self._strip)
+        self.addWidget(holder)
+        self._strip.closed.connect(self.hide)
+        self.hide()
+
+    @property
+    def text(self) -> str:
+        """What it says."""
+        return self._strip.text
+
+    def warn(self, sentence: str) -> None:
+        """Add a sentence; the last few stay until they are closed."""
+        lines = [] if self._strip.quiet else self.text.splitlines()
+        kept = [line for line in lines if line != sentence]
+        self._strip.say("\n".join([*kept, sentence][-MOST_WARNINGS:]), quiet=False)
+        self.refresh()
+
+    def remark(self, sentence: str) -> None:
+        """Say something that goes by itself, unless a warning stands there."""
+        if self._strip.quiet or not self.text:
+            self._strip.say(sentence, quiet=True)
+            self.refresh()
+
+    def dismiss(self) -> None:
+        """Close it, as its button does."""
+        self._strip.dismiss()
+
+    def refresh(self) -> None:
+        """Be there if there is something to say."""
+        self.setVisible(bool(self.text))

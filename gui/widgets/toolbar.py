@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from PySide6.QtCore import QSignalBlocker, Qt, Signal
 from PySide6.QtGui import QKeyEvent, QPalette, QWheelEvent
@@ -18,6 +18,7 @@ from PySide6.QtWidgets import (
 )
 
 from gui import glossary, theme
+from gui.widgets.goto import GoTo, Target
 from gui.widgets.icons import IconButton
 
 OPEN_OTHER = "Open model …"
@@ -123,7 +124,13 @@ class Stepper(QWidget):
 
 
 class TopBar(QToolBar):
-    """Model, device, layer and head, and the switch between dark and light."""
+    """Model, device, layer and head, the go-to field, and the switch between dark and light.
+
+    Parameters
+    ----------
+    targets : callable
+        What the go-to field can go to.
+    """
 
     modelChosen = Signal(str)
     openRequested = Signal()
@@ -132,7 +139,9 @@ class TopBar(QToolBar):
     headChosen = Signal(object)
     themeToggled = Signal()
 
-    def __init__(self, parent: QWidget | None = None) -> None:
+    def __init__(
+        self, targets: Callable[[], Sequence[Target]], parent: QWidget | None = None
+    ) -> None:
         super().__init__("Controls", parent)
         self.setObjectName("controls")
         self.setMovable(False)
@@ -167,7 +176,9 @@ class TopBar(QToolBar):
         gap.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred)
         toggle = IconButton("theme", "Dark or light", "Switch between dark and light colours.")
         toggle.clicked.connect(self.themeToggled)
-        for widget in (self._model, self._device, self._layer, self._head, gap, toggle):
+        self.goto = GoTo(targets)
+        controls = (self._model, self._device, self._layer, self._head)
+        for widget in (*controls, gap, self.goto, toggle):
             self.addWidget(widget)
 
     @property

@@ -517,6 +517,57 @@ def test_the_reporter_takes_errors_and_gives_them_back(qtbot):
     assert sys.excepthook is former
 
 
+# --- going to a place -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("written", "reached"),
+    [
+        ("L3H2", lambda window: (window.session.layer, window.session.head) == (3, 2)),
+        ("l6", lambda window: window.session.layer == 6),
+        ("running", lambda window: window.session.selected == 3),
+        ("Mean over", lambda window: window.session.head is None),
+        ("All heads", lambda window: window.panels["mosaic"].isVisible()),
+    ],
+)
+def test_the_go_to_field_goes_there(qtbot, written, reached):
+    window = make_window(qtbot)
+    window.session.set_head(1)
+    window.panels["mosaic"].close()
+    window.commands.actions["view.goto"].trigger()
+    qtbot.waitUntil(window.top.goto.hasFocus)
+    qtbot.keyClicks(window.top.goto, written)
+    popup = window.top.goto.completer().popup()
+    assert popup.isVisible()
+    qtbot.keyClick(popup, Qt.Key.Key_Return)
+    assert reached(window)
+    assert window.top.goto.text() == ""
+
+
+def test_a_picked_line_of_the_go_to_field_is_taken(qtbot):
+    window = make_window(qtbot)
+    window.commands.actions["view.goto"].trigger()
+    qtbot.waitUntil(window.top.goto.hasFocus)
+    qtbot.keyClicks(window.top.goto, "L4H")
+    popup = window.top.goto.completer().popup()
+    qtbot.keyClick(popup, Qt.Key.Key_Down)
+    qtbot.keyClick(popup, Qt.Key.Key_Down)
+    qtbot.keyClick(popup, Qt.Key.Key_Return)
+    assert (window.session.layer, window.session.head) == (4, 1)
+    qtbot.waitUntil(lambda: window.top.goto.text() == "")
+
+
+def test_what_is_nowhere_leaves_everything_as_it_is(qtbot):
+    window = make_window(qtbot)
+    window.top.goto.setFocus()
+    qtbot.keyClicks(window.top.goto, "no such thing")
+    qtbot.keyClick(window.top.goto, Qt.Key.Key_Return)
+    assert window.top.goto.text() == "no such thing"
+    qtbot.keyClick(window.top.goto, Qt.Key.Key_Escape)
+    assert window.top.goto.text() == ""
+    assert window.focusWidget() is window.editor
+
+
 # --- reading and hearing --------------------------------------------------------------------------
 
 

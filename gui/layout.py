@@ -1,0 +1,63 @@
+"""Where the panels stand at first, and how their places are packed into the settings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from PySide6.QtCore import QByteArray, Qt
+from PySide6.QtWidgets import QMainWindow
+
+from gui.view import Area
+from gui.widgets.panel import Panel
+
+SIDES: Mapping[Area, Qt.DockWidgetArea] = {
+    "left": Qt.DockWidgetArea.LeftDockWidgetArea,
+    "right": Qt.DockWidgetArea.RightDockWidgetArea,
+}
+
+LEFT_SHARE = 0.52
+SHARES = {"tokens": 42, "embedding": 58, "attention": 42, "mosaic": 26, "latent": 32}
+"""How the height of a side is shared among its panels at first; 40 where nothing is said."""
+
+
+def arrange(window: QMainWindow, panels: Mapping[str, Panel]) -> None:
+    """Put every panel where its record wants it, and share the room among them."""
+    for panel in panels.values():
+        window.removeDockWidget(panel)
+        panel.setFloating(False)
+    sides: dict[Area, list[Panel]] = {}
+    for panel in panels.values():
+        behind = panels.get(panel.spec.tab)
+        if behind is None:
+            window.addDockWidget(SIDES[panel.spec.area], panel)
+            sides.setdefault(panel.spec.area, []).append(panel)
+        else:
+            window.tabifyDockWidget(behind, panel)
+            behind.raise_()
+        panel.show()
+    for stacked in sides.values():
+        _share(window, stacked)
+    if len(sides) == 2:
+        first = round(window.width() * LEFT_SHARE)
+        window.resizeDocks(
+            [sides["left"][0], sides["right"][0]],
+            [first, window.width() - first],
+            Qt.Orientation.Horizontal,
+        )
+
+
+def _share(window: QMainWindow, stacked: Iterable[Panel]) -> None:
+    panels = list(stacked)
+    shares = [SHARES.get(panel.spec.key, 40) for panel in panels]
+    heights = [round(window.height() * share / sum(shares)) for share in shares]
+    window.resizeDocks(panels, heights, Qt.Orientation.Vertical)
+
+
+def packed(data: QByteArray) -> str:
+    """Make text of what Qt packed."""
+    return bytes(data.toBase64().data()).decode("ascii")
+
+
+def unpacked(text: str) -> QByteArray:
+    """Make of text what Qt packed; damaged text makes bytes that Qt refuses."""
+    return QByteArray.fromBase64(text.encode("ascii", "ignore"))
