@@ -88,10 +88,10 @@ def _of(result: Result, options: FigureOptions) -> dict[str, object]:
             return {"stack": stack, "scaling": options.scaling}
         case EmbeddingResult(layer=layer, stack=stack):
             return {"layer": layer, "stack": stack}
-        case LatentResult(layer=layer, card=card):
-            known = ("fingerprint", "sha256", "hash")
-            space = next((card[key] for key in known if key in card), None)
-            return {"layer": layer, "latent_sha256": space}
+        case LatentResult(layer=layer, mu=mu, card=card):
+            # A card's "fingerprint" is its model's; its own file's hash is "sha256".
+            own = {f"latent_{key}": card.get(key) for key in ("sha256", "date", "seed")}
+            return {"layer": layer, "latent_z": mu.shape[1], **own}
         case NextResult():
             return {"surprise_unit": "bit"}
     return {}

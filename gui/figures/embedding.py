@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from engine.types import EmbeddingQuery, EmbeddingResult, ModelInfo, Query, Snapshot, Stack, Token
 from gui.figures import colour, lettering, style
@@ -12,7 +13,12 @@ from gui.figures.numbers import blocks, plain
 from gui.figures.spec import Arrays, FigureOptions, FigureSpec, answer_to
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+_BAR = "#5a9bc4"
+_TOLD = 4
+"""How many of the tokens that leave the scales are named."""
 
 _LABEL, _WIDE, _LENGTHS, _MAP = 0.95, 3.0, 0.5, 2.3
 
@@ -47,12 +53,13 @@ def draw(figure: Figure, snapshot: Snapshot, options: FigureOptions) -> None:
     left = style.MARGIN + style.longest(labels, _LABEL) + 0.06
     where = "input embeddings" if found.layer == 0 else "residual stream"
     title = style.heading(model, style.of_stack(model, found.stack, where), f"layer {found.layer}")
-    # A few dimensions are often a hundred times larger than the rest and would leave it white.
-    magnitude = np.abs(found.values)
-    limit = float(np.percentile(magnitude, 99)) or 1.0
+    # States of massive length, often the first token's, would leave everything else without colour;
+    # so would the few dimensions that are a hundred times larger than the rest.
+    typical = found.fitted if found.fitted is not None else np.ones(count, bool)
+    limit = float(np.percentile(np.abs(found.values[typical]), 99)) or 1.0
     each = blocks(width, style.PIXELS)
     about = f"{style.counted(count, 'token')} × {width} dimensions; largest |value| "
-    about += f"{float(magnitude.max()):.3g}"
+    about += _short(float(np.abs(found.values).max()))
     if each > 1:
         about += f"; each column the largest of {each}"
     top = style.title_height(about) + 0.06
@@ -66,35 +73,62 @@ def draw(figure: Figure, snapshot: Snapshot, options: FigureOptions) -> None:
     style.label_cells(on, labels, "y", high, _LABEL)
     on.set_xlabel("dimension", labelpad=2)
     lengths = style.axes(figure, left + _WIDE + 0.1, top, _LENGTHS, high)
-    lengths.barh(
-        np.arange(count) + 0.5, found.norms, height=0.8 if count < 60 else 1.0, color="#5a9bc4"
-    )
-    lengths.set(ylim=(count, 0), yticks=[], xlabel="length ‖h‖")
+    _lengths(lengths, found)
     lengths.xaxis.labelpad = 2
     lengths.locator_params(axis="x", nbins=2)
     lengths.spines[["top", "right"]].set_visible(False)
-    style.colour_bar(figure, drawn, (bar, top, min(high, 2.6)), "value (99 % lie within)", "both")
+    says = "value (99 % lie within)" if typical.all() else "value (99 % of ordinary tokens within)"
+    style.colour_bar(figure, drawn, (bar, top, min(high, 2.6)), says, "both")
     if found.xy is not None and found.explained is not None:
-        _map(figure, found, labels, (mapped, top + max(0.0, (high - _MAP) / 2)))
+        _map(figure, found, labels, typical, (mapped, top + max(0.0, (high - _MAP) / 2)))
+
+
+def _short(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+
+def _lengths(on: Axes, found: EmbeddingResult) -> None:
+    """Draw the states' lengths; a bar beyond three medians is cut and says its number."""
+    count, most = len(found.norms), 3 * float(np.median(found.norms))
+    right = min(float(found.norms.max()) * 1.05, most) or 1.0
+    on.barh(np.arange(count) + 0.5, found.norms, height=0.8 if count < 60 else 1.0, color=_BAR)
+    on.set(xlim=(0, right), ylim=(count, 0), yticks=[], xlabel="length ‖h‖")
+    for place in np.flatnonzero(found.norms > right)[:_TOLD]:
+        says = _short(float(found.norms[place]))
+        on.annotate(
+            f"{says} ▸",
+            (right, place + 0.5),
+            ha="right",
+            va="center",
+            fontsize=5.5,
+            color="white",
+        )
 
 
 def _map(
-    figure: Figure, found: EmbeddingResult, labels: list[str], at: tuple[float, float]
+    figure: Figure,
+    found: EmbeddingResult,
+    labels: list[str],
+    typical: NDArray[np.bool_],
+    at: tuple[float, float],
 ) -> None:
     """Draw where the tokens lie in their first two principal components."""
     assert found.xy is not None
     assert found.explained is not None
     on = style.axes(figure, *at, _MAP, _MAP)
-    style.points(on, found.xy, labels)
+    shown = [label for label, inside in zip(labels, typical, strict=True) if inside]
+    style.points(on, found.xy[typical], shown, np.flatnonzero(typical))
+    outside = [label for label, inside in zip(labels, typical, strict=True) if not inside]
+    if outside:
+        names = ", ".join(outside[:_TOLD]) + (", …" if len(outside) > _TOLD else "")
+        # They would press all others into one point, and the axes are fitted without them.
+        says = lettering.elide(f"left out, massive: {names}", style.SMALL, _MAP, mono=False)
+        style.write(figure, at[0] + _MAP, at[1] - 0.03, says, size=style.SMALL, ha="right")
     for axis, share in zip("xy", plain(found.explained), strict=True):
         number = "first" if axis == "x" else "second"
         carried = f" ({100 * share:.0f} %)" if np.isfinite(share) else ""
         says = f"{number} principal component{carried}"
         on.set(**{f"{axis}label": says})
-    left = 0 if found.fitted is None else int((~found.fitted).sum())
-    if left:
-        # Massive states are placed by the others' components, not the other way round.
-        on.set_title(f"fitted without {left} massive", loc="right", fontsize=7, color="#666666")
     on.locator_params(nbins=5)
 
 
@@ -108,8 +142,8 @@ def arrays(snapshot: Snapshot, options: FigureOptions) -> Arrays:
     }
     if found.xy is not None and found.explained is not None:
         numbers |= {"xy": found.xy, "explained": found.explained}
-        if found.fitted is not None:
-            numbers["fitted"] = found.fitted
+    if found.fitted is not None:
+        numbers["fitted"] = found.fitted
     return numbers
 
 

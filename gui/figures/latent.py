@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _SIDE = 4.2
+_CLOUD = "#c6ccd4"
+_OUTLINED = 5000
+"""More reference states than this would make a file of megabytes if each were an outline."""
 
 
 def queries(options: FigureOptions, model: ModelInfo) -> tuple[Query, ...]:
@@ -40,14 +43,12 @@ def draw(figure: Figure, snapshot: Snapshot, options: FigureOptions) -> None:
     title = style.heading(model, "latent space", f"layer {found.layer}", f"Z = {size}")
     top = style.title_height()
     left = style.MARGIN + 0.5
-    style.sized(figure, left + _SIDE + style.MARGIN, top + _SIDE + 0.72, title)
+    style.sized(figure, left + _SIDE + style.MARGIN, top + _SIDE + 0.66, title)
     on = style.axes(figure, left, top, _SIDE, _SIDE)
     _limits(on, found)
-    # Thousands of points as outlines would make a file of megabytes.
     cloud = found.reference
-    on.scatter(
-        cloud[:, 0], cloud[:, 1], s=3, color="#b9c0c9", linewidths=0, rasterized=True, zorder=1
-    )
+    dots = on.scatter(cloud[:, 0], cloud[:, 1], s=2, color=_CLOUD, linewidths=0, zorder=1)
+    dots.set_rasterized(len(cloud) > _OUTLINED)
     _ellipses(on, found)
     _path(on, found.xy)
     style.points(on, found.xy, labels)
@@ -58,7 +59,7 @@ def draw(figure: Figure, snapshot: Snapshot, options: FigureOptions) -> None:
     handles = [
         Line2D([], [], marker="o", markersize=3, color=style.PATH, label="μ, in reading order"),
         Line2D([], [], marker="o", markersize=8, ls="", mfc="#e8d5c0", mec=colour.ACCENT, mew=0.5),
-        Line2D([], [], marker="o", markersize=2, ls="", color="#b9c0c9"),
+        Line2D([], [], marker="o", markersize=2, ls="", color=_CLOUD),
     ]
     handles[1].set_label("1 σ of q(z | x)")
     handles[2].set_label(f"{len(found.reference)} reference states")

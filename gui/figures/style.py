@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from engine.types import Floats, ModelInfo, Stack
 from gui.figures import lettering
@@ -173,14 +174,18 @@ def reading_order() -> Colormap:
     return LinearSegmentedColormap.from_list("reading order", ["#e8a96a", PATH])
 
 
-def points(on: Axes, xy: Floats, labels: Sequence[str]) -> None:
+def points(
+    on: Axes, xy: Floats, labels: Sequence[str], order: NDArray[np.int64] | None = None
+) -> None:
     """Draw tokens at their places (T, 2), with their names where these cover nothing.
+
+    `order` (T,) are their positions in the text, 0 to T − 1 unless given.
 
     Earlier tokens are written first; each may stand right of its point, left, above or below.
     """
     if len(xy) == 1:  # one point has no spread to fit the axes to
         on.set(xlim=(xy[0, 0] - 1, xy[0, 0] + 1), ylim=(xy[0, 1] - 1, xy[0, 1] + 1))
-    order = np.arange(len(xy))
+    order = np.arange(len(xy)) if order is None else order
     on.scatter(
         xy[:, 0], xy[:, 1], s=10, linewidths=0, c=order, cmap=reading_order(), vmin=0, zorder=5
     )
@@ -222,6 +227,8 @@ def points(on: Axes, xy: Floats, labels: Sequence[str]) -> None:
                     fontsize=SMALL,
                     family=mono(),
                     zorder=6,
+                    # An outline round the letters would turn them into paths.
+                    bbox={"facecolor": "white", "alpha": 0.7, "pad": 0.4, "linewidth": 0},
                 )
                 break
 

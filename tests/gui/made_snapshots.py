@@ -92,10 +92,13 @@ def answer(query: Query, info: ModelInfo, count: int, target: int, rng) -> Resul
             rows = target if stack == "decoder" and target else count
             values = rng.normal(size=(rows, info.width)).astype(np.float32)
             values[:, 7] *= 40
+            if rows > 3:
+                values[0] *= 100  # a massive activation
             xy = values[:, :2] * 2
             norms = np.linalg.norm(values, axis=1).astype(np.float32)
             share = np.array([0.41, 0.18], np.float32)
-            return EmbeddingResult(layer, stack, values, norms, xy, share)
+            fitted = norms <= 4 * np.median(norms)
+            return EmbeddingResult(layer, stack, values, norms, xy, share, fitted)
         case MosaicQuery(size, stack):
             stack = stack or info.stacks[0]
             depth, side = info.depth(stack), min(size, count)
@@ -121,7 +124,9 @@ def answer(query: Query, info: ModelInfo, count: int, target: int, rng) -> Resul
                 reference=rng.normal(size=(900, 2)).astype(np.float32) * 1.4,
                 labels=np.arange(900) % 3,
                 label_names=("Emma", "Alice", "Ulysses"),
-                card=MappingProxyType({"fingerprint": "cd" * 32}),
+                card=MappingProxyType(
+                    {"fingerprint": "ab" * 32, "sha256": "cd" * 32, "date": "2026-01-01", "seed": 0}
+                ),
             )
     raise AssertionError(query)
 

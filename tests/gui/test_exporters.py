@@ -149,6 +149,8 @@ def test_the_record_has_what_the_view_has():
     of = {key: record(made(key), figure_specs()[key], CHOSEN) for key in KEYS}
     assert of["latent"]["latent_sha256"] == "cd" * 32
     assert of["latent"]["layer"] == 3
+    assert of["latent"]["latent_z"] == LATENT
+    assert (of["latent"]["latent_date"], of["latent"]["latent_seed"]) == ("2026-01-01", 0)
     assert "head" not in of["embedding"]
     assert "layer" not in of["tokens"]
     assert record(made("attention", FigureOptions()), figure_specs()["attention"], FigureOptions())[

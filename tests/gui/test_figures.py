@@ -151,6 +151,23 @@ def test_mean_over_heads_is_drawn_where_all_heads_are_at_hand():
     assert np.allclose(shown.filled(0), result.weights.mean(axis=0))
 
 
+def test_a_massive_state_leaves_the_scales_and_is_named():
+    spec, info = figure_specs()["embedding"], model()
+    seen = snapshot(spec.queries(CHOSEN, info), info)
+    (result,) = seen.results.values()
+    with style.context():
+        figure = Figure()
+        spec.draw(figure, seen, CHOSEN)
+    heat, lengths, _, plane = figure.axes
+    assert heat.images[0].norm.vmax == pytest.approx(
+        np.percentile(np.abs(result.values[result.fitted]), 99)
+    )
+    assert lengths.get_xlim()[1] <= 3 * np.median(result.norms) + 1e-3
+    assert lengths.texts[0].get_text().startswith(f"{result.norms[0]:,.0f}")
+    assert np.array_equal(plane.collections[0].get_offsets(), result.xy[result.fitted])
+    assert "left out, massive: The, the" in written(figure)
+
+
 def test_lines_join_queries_to_keys_by_strength():
     spec, info, options = figure_specs()["attention"], model(), replace(CHOSEN, picture="lines")
     seen = snapshot(spec.queries(options, info), info)
