@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import Literal, cast
 
@@ -13,6 +14,7 @@ from superqt import QElidingLabel
 
 from engine.types import AttentionQuery, AttentionResult, Query, Snapshot, Stack
 from gui import theme
+from gui.figures.spec import FigureOptions
 from gui.glossary import tip
 from gui.session import Session
 from gui.view import View, ViewSpec
@@ -94,6 +96,10 @@ class AttentionView(View):
         self._colour()
         self._mark()
         self._say_first_key()
+
+    def figure_options(self) -> FigureOptions:
+        """What is on the screen, map or lines."""
+        return replace(super().figure_options(), picture=self.bar.picture)
 
     def caption(self) -> str:
         """Layer, head and, where there are several, the stack."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from PySide6.QtCore import QSize, Qt, Signal
@@ -21,6 +22,7 @@ from superqt import QElidingLabel, QFlowLayout
 
 from engine.types import LatentQuery, LatentResult, Query, Snapshot
 from gui import theme
+from gui.figures.spec import FigureOptions
 from gui.glossary import tip
 from gui.session import Session
 from gui.view import View, ViewSpec
@@ -178,6 +180,10 @@ class LatentView(View):
         self._refresh()
         self._colour()
         self._mark()
+
+    def figure_options(self) -> FigureOptions:
+        """What is on the screen: the layer whose space was chosen here."""
+        return replace(super().figure_options(), layer=self.layer)
 
     def caption(self) -> str:
         """Layer of the space, number of tokens, and how many coordinates it has."""

@@ -372,3 +372,12 @@ def test_views_are_gone_when_they_are_closed(qapp, spec):
     session.set_scaling("log")
     session.set_model(model("encoder-decoder"))
     session.set_stack("cross")
+
+
+
+def test_what_is_saved_is_the_picture_on_the_screen(qtbot):
+    view = AttentionView(Session())
+    qtbot.addWidget(view)
+    assert view.figure_options().picture == "map"
+    view.bar.lines_button.click()
+    assert view.figure_options().picture == "lines"

@@ -297,3 +297,8 @@ def test_every_control_has_a_name_and_an_explanation(view):
         assert control.accessibleName()
         assert control.toolTip()
         assert control.focusPolicy() & Qt.FocusPolicy.TabFocus
+
+
+def test_what_is_saved_is_the_space_on_the_screen(view, session):
+    answer(view)
+    assert view.figure_options().layer == view.layer
