@@ -183,7 +183,6 @@ class Panel(QDockWidget):
         spec = self.spec
         header = QWidget()
         header.setObjectName("panelHeader")
-        header.setFixedHeight(28)
         title = QLabel(spec.title.upper())
         font = theme.ui_font(theme.SMALL, bold=True)
         font.setLetterSpacing(QFont.SpacingType.AbsoluteSpacing, 0.8)
@@ -193,7 +192,7 @@ class Panel(QDockWidget):
         self._caption = _Caption()
         info = _InfoButton(spec)
         layout = QHBoxLayout(header)
-        layout.setContentsMargins(8, 0, 4, 0)
+        layout.setContentsMargins(8, 2, 4, 2)
         layout.setSpacing(0)
         layout.addWidget(title)
         layout.addSpacing(8)

@@ -17,6 +17,9 @@ from PySide6.QtWidgets import (
 from gui.widgets.icons import IconButton
 
 MOST_WARNINGS = 3
+NARROWEST = 120
+"""A strip of less than this has not been laid out yet, and its height means nothing."""
+
 REMARK_MS = 6000
 """How long a remark stays that nobody closes."""
 
@@ -45,7 +48,9 @@ class Strip(QFrame):
             Qt.TextInteractionFlag.TextSelectableByMouse
             | Qt.TextInteractionFlag.TextSelectableByKeyboard
         )
-        self._label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        self._label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Ignored)
+        self._label.setAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignTop)
+        self._label.setContentsMargins(0, 3, 0, 3)
         self._label.setAccessibleName("Message")
         button = IconButton("close", "Close message", "Close this message.")
         button.clicked.connect(self.dismiss)
@@ -59,6 +64,7 @@ class Strip(QFrame):
         self._going.setInterval(REMARK_MS)
         self._going.timeout.connect(self.dismiss)
         self.quiet = quiet
+        self.setFixedHeight(32)
         self.hide()
 
     @property
@@ -99,8 +105,8 @@ class Strip(QFrame):
 
     def _fit(self) -> None:
         # A tool bar asks no widget for its height at a given width, so the strip fixes its own.
-        lines = self._label.heightForWidth(max(self._label.width(), 120))
-        self.setFixedHeight(max(32, lines + 12))
+        if self._label.width() >= NARROWEST:
+            self.setFixedHeight(max(24, self._label.heightForWidth(self._label.width())) + 8)
 
 
 class MessageBar(QToolBar):
