@@ -376,8 +376,7 @@ def test_views_are_gone_when_they_are_closed(qapp, spec):
 
 
 def test_what_is_saved_is_the_picture_on_the_screen(qtbot):
-    view = AttentionView(Session())
-    qtbot.addWidget(view)
+    view = made(qtbot, attention.VIEW)
     assert view.figure_options().picture == "map"
     view.bar.lines_button.click()
     assert view.figure_options().picture == "lines"
