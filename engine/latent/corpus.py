@@ -111,28 +111,9 @@ def read_texts(folder: Path) -> tuple[Text, ...]:
     return tuple(texts)
 
 
-def cut(text: str, count: int, characters: int) -> list[str]:
-    """At most `count` passages of a text, evenly spread, each from the start of a sentence.
-
-    Parameters
-    ----------
-    count : int
-        Passages wanted; fewer come of a text that is too short.
-    characters : int
-        Most characters of a passage.
-    """
-    starts = np.array([0, *(match.end() for match in _SENTENCE.finditer(text))])
-    passages, end = [], 0
-    for wanted in np.linspace(0, len(text), count, endpoint=False):
-        index = int(np.searchsorted(starts, max(int(wanted), end)))
-        if index == len(starts):
-            break
-        start = int(starts[index])
-        passage = text[start : start + characters]
-        if passage.strip():
-            passages.append(passage)
-            end = start + 1
-    return passages
+def sentence_starts(text: str) -> NDArray[np.int64]:
+    """Offsets in characters at which a sentence or a paragraph starts, rising, 0 among them."""
+    return np.array([0, *(match.end() for match in _SENTENCE.finditer(text))], dtype=np.int64)
 
 
 def collect_steps(
@@ -157,28 +138,28 @@ def collect_steps(
                 "Choose one of them",
             )
     each = max(1, round(cutting.tokens / max(1, len(texts)) / cutting.length))
-    length = min(cutting.length, info.max_tokens)
     pieces: dict[int, list[Tensor]] = {layer: [] for layer in layers}
     ids: list[int] = []
     labels, passages, positions = [], [], []
     ran = 0
     for label, text in enumerate(texts):
-        for passage in cut(text.text, each, length * _CHARACTERS):
-            tokens = loaded.reader_of_text.read(passage)
-            body = [i for i, token in enumerate(tokens) if not token.special][:length]
+        starts, end = sentence_starts(text.text), 0
+        for wanted in np.linspace(0, len(text.text), each, endpoint=False):
+            # Passages never overlap: some of them are held out.
+            index = int(np.searchsorted(starts, max(int(wanted), end)))
+            if index == len(starts):
+                break
+            start = int(starts[index])
+            taken, body, length = _passage(loaded, text.text[start:], cutting.length)
+            end = start + max(1, length)
             if not body:
                 continue
-            tail = [i for i in range(body[-1] + 1, len(tokens)) if tokens[i].special]
-            taken = [*range(body[-1] + 1), *tail][: info.max_tokens]
-            body = [i for i in body if i < len(taken)]
             with torch.inference_mode():
-                trace, _ = loaded.reader.read(
-                    None, [tokens[i].id for i in taken], _target(loaded), lambda: False
-                )
+                trace, _ = loaded.reader.read(None, taken, _target(loaded), lambda: False)
                 for layer in layers:
                     rows = trace.states[stack][layer].rows()[body]  # (t, D)
                     pieces[layer].append(rows.float().cpu().clone())
-            ids += [tokens[i].id for i in body]
+            ids += [taken[i] for i in body]
             labels += [label] * len(body)
             passages += [ran] * len(body)
             positions += body
@@ -202,6 +183,19 @@ def collect_steps(
         )
         for layer, found in pieces.items()
     }
+
+
+def _passage(loaded: Loaded, text: str, length: int) -> tuple[list[int], list[int], int]:
+    """The beginning of `text`: ids to run, which of them stand for text, and characters read."""
+    tokens = loaded.reader_of_text.read(text[: length * _CHARACTERS])
+    body = [i for i, token in enumerate(tokens) if not token.special][:length]
+    if not body:
+        return [], [], 0
+    tail = [i for i in range(body[-1] + 1, len(tokens)) if tokens[i].special]
+    most = loaded.info.max_tokens - len(tail)
+    body = [i for i in body if i < most]
+    taken = [*range(body[-1] + 1), *tail] if body else []
+    return [tokens[i].id for i in taken], body, tokens[body[-1]].end if body else 0
 
 
 def _target(loaded: Loaded) -> list[int]:

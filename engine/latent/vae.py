@@ -162,7 +162,7 @@ class VAE(nn.Module):
         return rebuilt
 
     def log_likelihood(self, x: Tensor, z: Tensor) -> Tensor:
-        """Log-likelihood ln p(x|z) of each state, (N,), in nats, the Gaussian's constant included."""
+        """Log-likelihood ln p(x|z) of each state, (N,), in nats, with the Gaussian's constant."""
         error = (x - self.mean(z)).square().sum(dim=-1)
         constant = self.width * (math.log(2 * math.pi) + self.log_noise)
         return -0.5 * (constant + error / self.log_noise.exp())
@@ -257,6 +257,7 @@ def evidence_bound(vae: VAE, x: Tensor, generator: torch.Generator, samples: int
     return Bound(fit - kl, fit, kl)
 
 
+@torch.no_grad()
 def explained_variance(x: Tensor, rebuilt: Tensor) -> float:
     """1 − Σ‖x − x̂‖² / Σ‖x − x̄‖² over the rows of `x` and `rebuilt`, (N, D) each."""
     x, rebuilt = x.double(), rebuilt.double()
