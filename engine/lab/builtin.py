@@ -37,7 +37,7 @@ from engine.lab.training import Checked, Recipe, build, fit
 
 def save(model: LlamaForCausalLM, tokenizer: Tokenizer, longest: int, out: Path) -> None:
     """Write weights in half precision and the tokenizer as transformers reads them."""
-    wrapped = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
+    wrapped = PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         bos_token=END,
         eos_token=END,
@@ -48,7 +48,7 @@ def save(model: LlamaForCausalLM, tokenizer: Tokenizer, longest: int, out: Path)
     with tempfile.TemporaryDirectory() as name:
         copy = LlamaForCausalLM(model.config)
         copy.load_state_dict(model.state_dict())
-        copy.to(dtype=torch.float16).save_pretrained(name)
+        copy.half().save_pretrained(name)
         wrapped.save_pretrained(name)
         for path in sorted(Path(name).iterdir()):
             with replacing(out / path.name) as beside:
@@ -92,7 +92,7 @@ def run(
     told = {
         "vocabulary": tokenizer.get_vocab_size(),
         "tokens": len(ids),
-        "tokens_seen": recipe.steps * recipe.mixture.budget,
+        "tokens_seen": recipe.tokens,
         "choose_share": CHOOSE,
         "held_out_share": HELD_OUT,
         "steps": recipe.steps,

@@ -19,7 +19,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from engine.files import replacing
 from engine.lab.corpus import END, Book, Ids
-from engine.lab.measures import model_induction, predict, repeat_accuracy, windows
+from engine.lab.measures import Prediction, model_induction, predict, repeat_accuracy, windows
 
 Card = dict[str, Any]
 
@@ -35,6 +35,8 @@ BOOKS = {
 """File name without its ending: title, author, number at Project Gutenberg."""
 
 WINDOW = 512
+EVERY = 8
+"""Every which held-out window is also measured apart, so that a check of it takes seconds."""
 PERIOD = 50
 ROWS = 16
 MEASURE_SEED = 7
@@ -45,10 +47,9 @@ class Figures:
     """What was measured on a saved folder."""
 
     parameters: int
-    held_out_loss: float
-    held_out_accuracy: float
-    held_out_tokens: int
-    held_out_window: int
+    held_out: Prediction
+    held_out_part: Prediction
+    window: int
     bits_per_byte: float
     induction: tuple[tuple[float, ...], ...]
     repeat_second_half_accuracy: float
@@ -89,10 +90,9 @@ def measure(folder: Path, books: Sequence[Book]) -> Figures:
     scores = model_induction(model, vocabulary, PERIOD, ROWS, MEASURE_SEED)  # (L, H)
     return Figures(
         parameters=sum(weight.numel() for weight in model.parameters()),
-        held_out_loss=told.loss,
-        held_out_accuracy=told.accuracy,
-        held_out_tokens=told.tokens,
-        held_out_window=window,
+        held_out=told,
+        held_out_part=predict(model, rows[::EVERY]),
+        window=window,
         bits_per_byte=told.loss / float(np.log(2)) * rows.size / letters,
         induction=tuple(tuple(float(score) for score in layer) for layer in scores),
         repeat_second_half_accuracy=repeat_accuracy(model, vocabulary, PERIOD, ROWS, MEASURE_SEED),
@@ -123,11 +123,17 @@ def card_of(figures: Figures, books: Sequence[Book], run: Mapping[str, Any], fol
             for book in books
         ],
         **run,
-        "held_out_tokens": figures.held_out_tokens,
-        "held_out_window": figures.held_out_window,
-        "held_out_loss": round(figures.held_out_loss, 4),
-        "held_out_accuracy": round(figures.held_out_accuracy, 4),
-        "perplexity": round(float(np.exp(figures.held_out_loss)), 2),
+        "held_out_tokens": figures.held_out.tokens,
+        "held_out_window": figures.window,
+        "held_out_loss": round(figures.held_out.loss, 4),
+        "held_out_accuracy": round(figures.held_out.accuracy, 4),
+        "perplexity": round(figures.held_out.perplexity, 2),
+        "held_out_part": {
+            "every": EVERY,
+            "tokens": figures.held_out_part.tokens,
+            "loss": round(figures.held_out_part.loss, 4),
+            "accuracy": round(figures.held_out_part.accuracy, 4),
+        },
         "bits_per_byte": round(figures.bits_per_byte, 4),
         "induction": {
             "best_layer": layer,
@@ -173,11 +179,18 @@ figures below and {choose:.1%} before them for choosing the checkpoint; neither 
 tokenizer was trained on them. What remains are {train_tokens:,} tokens. The tokenizer is byte-level
 BPE with {vocabulary:,} entries, so it can write down any text; it adds no special token by itself.
 
-Not all of what it read was prose. {random:.0%} of the training rows are a span of random tokens, 8
-up to half the row long, repeated until the row is full, with only the repetitions counted in the
-loss. {copied:.0%} are prose in which a passage was copied from further up; where a copy begins and
-ends is not counted. Both were put in so that the model has induction heads worth looking at: one
-of this size trained on these books alone may well have weaker ones.
+Not all of what it read was prose, and it was not started blank. So that there are induction heads
+worth looking at in a model this small,
+
+- the first head of the first layer started as one that looks at the token before, free to change;
+- the first {opening:,} steps were nothing but spans of random tokens repeated, and so are
+  {random:.0%} of the rows after that: a span of 8 tokens up to half the row, repeated until the row
+  is full, only the repetitions counted in the loss;
+- {copied:.0%} of the rows are prose in which a passage was copied from further up; where a copy
+  begins and ends is not counted.
+
+A model of this size trained on these books alone may well have weaker ones, and how they came about
+here says nothing of how they come about in large models.
 
 ## What was measured
 
@@ -200,8 +213,9 @@ transformer works, not for anything that depends on what it says.
 
 ## How it was made
 
-{steps:,} steps of {budget:,} tokens, seed {seed}, {minutes:.0f} minutes on {threads} threads of a
-busy CPU, {date}. The weights kept are those of step {kept:,}.
+{steps:,} steps, {seen:,} tokens in all, seed {seed}, {minutes:.0f} minutes on {threads} threads of
+a busy CPU, {date}. Matrices were trained with Muon, the rest with AdamW, at a rate that held and
+then fell in a straight line. The weights kept are those of step {kept:,}.
 
     {command}
 
@@ -242,7 +256,8 @@ def readme_of(card: Card) -> str:
         score=induction["score"],
         repeat=card["repeat_second_half_accuracy"],
         steps=card["steps"],
-        budget=recipe["mixture"]["budget"],
+        opening=recipe["opening_steps"],
+        seen=card["tokens_seen"],
         kept=card["kept_step"],
         seed=card["seed"],
         minutes=card["wall_minutes"],

@@ -121,13 +121,15 @@ class Mixture:
     """What the rows of a training step are.
 
     `lengths` are the row lengths to draw from with the given `weights`; a step holds `budget`
-    tokens whatever the length. `random` and `copied` are the shares of rows of those kinds.
+    tokens whatever the length. `random` and `copied` are the shares of rows of those kinds;
+    `natural` is the share of random rows that draw tokens as often as the books use them.
     """
 
-    budget: int = 4096
+    budget: int = 2048
     lengths: tuple[int, ...] = (128, 256, 512, 1024)
     weights: tuple[float, ...] = (0.2, 0.5, 0.2, 0.1)
-    random: float = 0.18
+    random: float = 0.20
+    natural: float = 0.5
     copied: float = 0.10
 
 
@@ -149,7 +151,10 @@ def batch(
     made = []
     for kind in rng.choice(3, size=count, p=shares):
         if kind == 0:
-            made.append(random_row(length, vocabulary, rng))
+            pool = (
+                ids if rng.random() < mixture.natural else np.arange(1, vocabulary)
+            )  # 0 is the end token
+            made.append(random_row(length, pool, rng))
         else:
             start = int(rng.integers(0, len(ids) - length + 1))
             row = ids[start : start + length].copy()
@@ -160,8 +165,8 @@ def batch(
     return np.stack([row for row, _ in made]), np.stack([counted for _, counted in made])
 
 
-def random_row(length: int, vocabulary: int, rng: np.random.Generator) -> tuple[Ids, Mask]:
-    """A span of random tokens repeated to the row's end; only what repeats is counted.
+def random_row(length: int, pool: Ids, rng: np.random.Generator) -> tuple[Ids, Mask]:
+    """A span of tokens drawn from `pool` repeated to the row's end; only what repeats is counted.
 
     The span's length is log-uniform from 8 to half the row: with a uniform draw most rows would
     hold barely one repetition, and the loss hardly anything to learn looking back from.
@@ -169,7 +174,7 @@ def random_row(length: int, vocabulary: int, rng: np.random.Generator) -> tuple[
     shortest = min(SHORTEST_SPAN, length // 2)
     drawn = math.exp(rng.uniform(math.log(shortest), math.log(length // 2)))
     period = max(shortest, int(drawn))
-    span = rng.integers(1, vocabulary, size=period)  # 0 is the end token
+    span = rng.choice(pool, size=period)
     row = np.tile(span, -(-length // period))[:length]
     counted = np.ones(length - 1, dtype=np.bool_)
     # Target t of the (T,) targets is token t + 1 of the row. The span itself is noise, and that it
