@@ -54,12 +54,8 @@ def run(model: str | None = None, text: str | None = None, device: str | None = 
     app = make_application()
     store = SettingsFile()
     settings, complaint = store.load()
-    if model:
-        settings.model = model
     if text is not None:
         settings.text = text
-    if device:
-        settings.device = device
     theme.apply(app, settings.theme)
     session = Session(settings.text)
     bridge = Bridge()
@@ -67,7 +63,7 @@ def run(model: str | None = None, text: str | None = None, device: str | None = 
     reporter = Reporter(window)
     reporter.install()
     app.styleHints().colorSchemeChanged.connect(lambda _scheme: follow_system(app, settings))
-    launch = Launch(window, settings)
+    launch = Launch(window, model or settings.model, device or settings.device)
     waker = close_on_interrupt(window)
     if complaint:
         window.say(complaint)
@@ -105,14 +101,22 @@ def follow_system(app: QApplication, settings: Settings) -> None:
 class Launch(QObject):
     """The order of a start: the window on the screen, then the engine, then models.
 
-    The built-in model answers within moments. The wanted one follows when that is there, so that
-    a download or its failure never leaves the window without a model.
+    The built-in model answers within moments, on whatever device there is. The wanted one follows
+    when that is there, so that a download or its failure never leaves the window without a model.
+
+    Parameters
+    ----------
+    window : MainWindow
+        What is started.
+    wanted, device : str
+        Which model shall answer in the end, and where.
     """
 
-    def __init__(self, window: MainWindow, settings: Settings) -> None:
+    def __init__(self, window: MainWindow, wanted: str, device: str) -> None:
         super().__init__(window)
         self._window = window
-        self._wanted = settings.model
+        self._wanted = wanted
+        self._device = device
         window.firstPainted.connect(self._start)
 
     def _start(self) -> None:
@@ -120,7 +124,7 @@ class Launch(QObject):
         window.bridge.start()
         window.bridge.modelLoaded.connect(self._on_loaded)
         window.bridge.failed.connect(self._on_failed)
-        window.open_model(BUILTIN, remember=False)
+        window.open_model(BUILTIN, remember=False, device="auto")
 
     def _on_loaded(self, info: ModelInfo) -> None:
         self._go_on(info.name == BUILTIN)
@@ -139,8 +143,9 @@ class Launch(QObject):
         QTimer.singleShot(0, self, self._open_wanted)
 
     def _open_wanted(self) -> None:
-        if self._wanted != BUILTIN and self._window.opening in ("", BUILTIN):
-            self._window.open_model(self._wanted)
+        here = self._device in ("auto", getattr(self._window.session.model, "device", ""))
+        if self._window.opening in ("", BUILTIN) and not (self._wanted == BUILTIN and here):
+            self._window.open_model(self._wanted, device=self._device)
 
 
 class Reporter:

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from PySide6.QtCore import QByteArray, Qt
+from PySide6.QtCore import QByteArray, QSize, Qt
+from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QMainWindow
 
 from gui.view import Area
 from gui.widgets.panel import Panel
 
+VERSION = 1
+"""Of the layout; Qt refuses one of another version."""
+
 SIDES: Mapping[Area, Qt.DockWidgetArea] = {
     "left": Qt.DockWidgetArea.LeftDockWidgetArea,
     "right": Qt.DockWidgetArea.RightDockWidgetArea,
 }
+
+SIZE = QSize(1280, 800)
+"""The window's size on the first start, where the screen has that much room."""
 
 LEFT_SHARE = 0.52
 SHARES = {"tokens": 42, "embedding": 58, "attention": 42, "mosaic": 26, "latent": 32}
@@ -53,11 +60,26 @@ def _share(window: QMainWindow, stacked: Iterable[Panel]) -> None:
     window.resizeDocks(panels, heights, Qt.Orientation.Vertical)
 
 
-def packed(data: QByteArray) -> str:
-    """Make text of what Qt packed."""
+def restore(window: QMainWindow, panels: Mapping[str, Panel], geometry: str, state: str) -> None:
+    """Put window and panels where they were, as `packed` told; else where they stand at first."""
+    room = QGuiApplication.primaryScreen().availableGeometry().size()
+    window.resize(SIZE.boundedTo(room))
+    arrange(window, panels)
+    if geometry:
+        window.restoreGeometry(_unpacked(geometry))
+    if state:
+        window.restoreState(_unpacked(state), VERSION)
+
+
+def packed(window: QMainWindow) -> tuple[str, str]:
+    """Say where window and panels are, as text."""
+    return _packed(window.saveGeometry()), _packed(window.saveState(VERSION))
+
+
+def _packed(data: QByteArray) -> str:
     return bytes(data.toBase64().data()).decode("ascii")
 
 
-def unpacked(text: str) -> QByteArray:
-    """Make of text what Qt packed; damaged text makes bytes that Qt refuses."""
+def _unpacked(text: str) -> QByteArray:
+    # Damaged text makes bytes that Qt refuses.
     return QByteArray.fromBase64(text.encode("ascii", "ignore"))

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from PySide6.QtCore import QSize, Qt, QTimer, Signal
-from PySide6.QtGui import QCloseEvent, QGuiApplication, QPaintEvent, QResizeEvent, QShowEvent
+from PySide6.QtCore import Qt, QTimer, Signal
+from PySide6.QtGui import QCloseEvent, QPaintEvent, QResizeEvent, QShowEvent
 from PySide6.QtWidgets import (
     QApplication,
     QMainWindow,
@@ -36,13 +36,18 @@ from gui.widgets.toolbar import TopBar
 if TYPE_CHECKING:
     from gui.bridge import Bridge
 
-SIZE = QSize(1280, 800)
-"""The window's size on the first start, where the screen has that much room."""
-
 SAVE_AFTER_MS = 1500
 """How long after a change the settings are written, so that a killed program forgets little."""
 
-LAYOUT_VERSION = 1
+
+class _Opening(NamedTuple):
+    """A model that is on its way."""
+
+    job: str
+    spec: str
+    title: str
+    device: str
+    remember: bool
 
 
 class MainWindow(QMainWindow):
@@ -78,7 +83,7 @@ class MainWindow(QMainWindow):
         self.current_panel: Panel | None = None
         self._store = store
         self._complained = False
-        self._opening: tuple[str, str, str] | None = None  # job, spec, title
+        self._opening: _Opening | None = None
         self._current = ("", "")  # spec and title of the model that answers
         self._asked = 0
         self._painted = False
@@ -129,7 +134,7 @@ class MainWindow(QMainWindow):
     @property
     def opening(self) -> str:
         """What was asked for and is not there yet; empty if nothing is on its way."""
-        return self._opening[1] if self._opening is not None else ""
+        return self._opening.spec if self._opening is not None else ""
 
     @property
     def message(self) -> str:
@@ -144,7 +149,7 @@ class MainWindow(QMainWindow):
         """Tell the user that something went well; it goes by itself and hides no warning."""
         self.messages.remark(sentence)
 
-    def open_model(self, spec: str, remember: bool = True) -> None:
+    def open_model(self, spec: str, remember: bool = True, device: str = "") -> None:
         """Bring a model and let it answer; the text is kept, and so is the old model until then.
 
         Parameters
@@ -152,22 +157,25 @@ class MainWindow(QMainWindow):
         spec : str
             A catalogue name, a hub id, a folder or a file.
         remember : bool
-            Whether it is opened again at the next start.
+            Whether it is opened again at the next start, if it can be opened now.
+        device : str
+            Where it shall run; by default where the last one was wanted.
         """
-        if remember:
-            self.settings.model = spec
-            self._save_soon()
-        title = self._titles.get(spec, spec)
-        job = self.bridge.open_model(spec, self.settings.device)
-        self._opening = (job, spec, title)
-        self.top.set_model(spec, title)
-        self.commands.refresh()
+        device = device or self._device
+        job = self.bridge.open_model(spec, device)
+        self._opening = _Opening(job, spec, self._titles.get(spec, spec), device, remember)
+        self._show_opening()
+
+    @property
+    def _device(self) -> str:
+        """Where the user wants models to run."""
+        opening = self._opening
+        return opening.device if opening and opening.remember else self.settings.device
 
     def set_device(self, device: str) -> None:
         """Run the model elsewhere; the text is kept."""
-        self.settings.device = device
-        self.top.set_device(device)
-        self.open_model(self.settings.model)
+        spec = self.opening or self._current[0] or self.settings.model
+        self.open_model(spec, device=device)
 
     def set_theme(self, choice: ThemeChoice) -> None:
         """Take other colours, at once and for the next start."""
@@ -189,8 +197,7 @@ class MainWindow(QMainWindow):
         settings.scaling = session.scaling
         if session.model is not None and self._places.settled:
             settings.layer, settings.head = session.layer, session.head
-        settings.geometry = layout.packed(self.saveGeometry())
-        settings.layout = layout.packed(self.saveState(LAYOUT_VERSION))
+        settings.geometry, settings.layout = layout.packed(self)
         complaint = self._store.save(settings)
         if complaint and not self._complained:
             self.say(f"{complaint} The program goes on, but will not remember what you change.")
@@ -251,15 +258,9 @@ class MainWindow(QMainWindow):
 
     def _restore(self) -> None:
         settings = self.settings
-        room = QGuiApplication.primaryScreen().availableGeometry().size()
-        self.resize(SIZE.boundedTo(room))
         self.session.set_scaling(settings.scaling)
         self.top.set_device(settings.device)
-        self.reset_layout()
-        if settings.geometry:
-            self.restoreGeometry(layout.unpacked(settings.geometry))
-        if settings.layout:
-            self.restoreState(layout.unpacked(settings.layout), LAYOUT_VERSION)
+        layout.restore(self, self.panels, settings.geometry, settings.layout)
         self.messages.refresh()
         self.top.show()
 
@@ -309,19 +310,25 @@ class MainWindow(QMainWindow):
 
     def _end_opening(self, job: str | None) -> None:
         self.status.clear_progress(job)
-        if self._opening is not None and job in (None, self._opening[0]):
+        if self._opening is not None and job in (None, self._opening.job):
             self._opening = None
-        self.top.set_model(*(self._current if self._opening is None else self._opening[1:]))
+        self._show_opening()
+
+    def _show_opening(self) -> None:
+        opening = self._opening
+        self.top.set_model(*((opening.spec, opening.title) if opening else self._current))
+        self.top.set_device(self._device)
         self.commands.refresh()
 
     def _on_model(self, info: ModelInfo) -> None:
-        spec = info.name
-        if self._opening is not None and info.name not in self._titles:
-            spec = self._opening[1]
+        opening, spec = self._opening, info.name
+        if opening is not None and info.name not in self._titles:
+            spec = opening.spec  # a hub's id, a folder or a file, which has a name of its own
+        if opening is not None and opening.remember and opening.spec == spec:
+            self.settings.model, self.settings.device = spec, opening.device
+            self.settings.remember_model(spec)
         self._current = (spec, info.title)
         self._places.enter(spec, info, self.controller.set_model)
-        if spec == self.settings.model:
-            self.settings.remember_model(spec)
         self.status.set_model(info)
         for panel in self.panels.values():
             panel.set_model(info)

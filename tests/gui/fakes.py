@@ -196,6 +196,7 @@ class FakeBridge(QObject):
                 "encoder", kind="encoder", provides=frozenset({"embedding", "attention"})
             ),
         }
+        self.devices: set[str] | None = None  # None: all there are
         self.held: set[str] = set()
         self.model: ModelInfo | None = None
         self.requests: list[Request] = []
@@ -228,6 +229,10 @@ class FakeBridge(QObject):
             return
         self._jobs.remove(job)
         info = self.models.get(spec)
+        if self.devices is not None and device not in self.devices:
+            sentence = f"Cannot run {spec} on {device}: there is none here. Choose auto."
+            self.failed.emit(Failure(0, sentence, job=job))
+            return
         if info is None:
             sentence = f"Cannot open {spec}: the hub knows no such model. Check the spelling."
             self.failed.emit(Failure(0, sentence, job=job))

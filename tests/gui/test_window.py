@@ -416,14 +416,14 @@ def test_the_suggested_name_fits_every_file_system(qtbot):
 # --- start and end --------------------------------------------------------------------------------
 
 
-def launched(qtbot, wanted, bridge=None):
-    settings = Settings(model=wanted)
+def launched(qtbot, wanted, bridge=None, device="auto"):
+    settings = Settings()
     bridge = bridge or FakeBridge()
     window = MainWindow(Session(settings.text), bridge, settings, SettingsFile())
     window.session.setParent(window)
     bridge.setParent(window)
     qtbot.addWidget(window)
-    program.Launch(window, settings)
+    program.Launch(window, wanted, device)
     return window
 
 
@@ -444,7 +444,29 @@ def test_without_the_wanted_model_the_builtin_one_goes_on(qtbot):
     window.show()
     qtbot.waitUntil(lambda: bool(window.message))
     assert window.session.model.name == "builtin"
-    assert window.settings.model == "gone"
+    assert (window.settings.model, window.settings.recent) == (Settings().model, [])
+
+
+def test_the_builtin_model_opens_where_the_wanted_device_is_missing(qtbot):
+    bridge = FakeBridge()
+    bridge.devices = {"auto", "cpu"}
+    window = launched(qtbot, "smollm2-135m-instruct", bridge, device="cuda")
+    window.show()
+    qtbot.waitUntil(lambda: bool(window.message))
+    assert bridge.opened == [("builtin", "auto"), ("smollm2-135m-instruct", "cuda")]
+    assert "cuda" in window.message
+    assert window.session.model.name == "builtin"
+    assert window.settings.device == "auto"
+
+
+def test_a_device_that_is_missing_is_not_kept(qtbot):
+    window = make_window(qtbot)
+    window.bridge.devices = {"auto", "cpu"}
+    window.top.deviceChosen.emit("mps")
+    qtbot.waitUntil(lambda: bool(window.message))
+    assert window.settings.device == "auto"
+    window.top.deviceChosen.emit("cpu")
+    qtbot.waitUntil(lambda: window.settings.device == "cpu")
 
 
 def test_a_model_chosen_meanwhile_is_not_overruled(qtbot):

@@ -27,6 +27,7 @@ def make_window(
     if qtbot is not None:
         qtbot.addWidget(window)
     window.show()
+    window.activateWindow()  # the one before may still be the active one
     if model is not None:
         window.open_model(model)
         deadline = time.monotonic() + 5
