@@ -132,3 +132,55 @@ def require(card: Card, info: ModelInfo, layer: int | None = None) -> None:
             f"it was trained for {card.name}, and the layer is {wanted} of {info.title}",
             f"Choose layer {card.layer}, or train one for layer {wanted}",
         )
+
+
+def described(card: Card) -> str:
+    """A card as Markdown, for whoever meets the file without the program."""
+    held = card.held_out
+    texts = ", ".join(f"{name} ({count:,})" for name, count in card.data.items())
+    settings = ", ".join(f"{name} {value}" for name, value in card.settings.items())
+    lines = [
+        f"# Latent space of {card.states}, {card.name}",
+        "",
+        f"A variational autoencoder from {card.width} to {card.latent} dimensions over the "
+        f"residual stream of `{card.model}` at depth {card.layer}, 0 being the input embeddings"
+        + (f" (weights SHA-256 {card.fingerprint[:16]}…)." if card.fingerprint else "."),
+        "",
+        f"- Trained on {card.train_states:,} states; the best of {card.epochs} epochs "
+        f"({card.best_epoch}) was chosen by {card.choose_states:,} others. Passages of "
+        f"{card.passage_length} tokens are held out whole.",
+        f"- States of each text: {texts}.",
+        f"- Settings: {settings}.",
+        f"- Made on {card.date} in {card.seconds / 60:.0f} minutes on {card.device} with torch "
+        f"{card.torch}: `{card.command}`.",
+        f"- Weights are kept as {card.precision} (ELBO before rounding: "
+        f"{card.elbo_in_float32:.2f}). The likelihood is Gaussian with one learned variance.",
+        "",
+    ]
+    if held is None:
+        return "\n".join(lines)
+    each = ", ".join(f"{kl:.2f}" for kl in held.kl_per_dim)
+    rows = [
+        ("ELBO, nats a standardised state", f"{held.elbo:.2f}"),
+        ("ELBO, nats a state in the model's units", f"{held.elbo_of_states:.2f}"),
+        ("reconstruction E ln p(x∣z), nats", f"{held.reconstruction:.2f}"),
+        ("KL, nats", f"{held.kl:.2f}"),
+        ("KL of each dimension, nats", each),
+        ("active units", f"{held.active_units} of {card.latent}"),
+        (
+            "mutual information, nats",
+            f"{held.mutual_information:.2f} (no more than {held.mutual_information_limit:.2f} can "
+            "be seen with so many states)",
+        ),
+        (
+            f"explained variance; PCA of {card.latent}",
+            f"{held.explained_variance:.4f}; {held.pca_explained_variance:.4f}",
+        ),
+        (
+            f"the same without first tokens; PCA of {card.latent}",
+            f"{held.ordinary_explained_variance:.4f}; {held.pca_ordinary_explained_variance:.4f}",
+        ),
+    ]
+    lines += [f"| on {held.held_out_states:,} held-out states | measured |", "|---|---|"]
+    lines += [f"| {name} | {value} |" for name, value in rows]
+    return "\n".join([*lines, ""])

@@ -14,6 +14,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import argparse
 import datetime
+import shlex
 import sys
 import time
 from collections import Counter
@@ -26,7 +27,8 @@ import numpy as np
 import torch
 
 from engine.errors import UserError
-from engine.latent.card import Card
+from engine.files import replacing
+from engine.latent.card import Card, described
 from engine.latent.corpus import (
     Passages,
     States,
@@ -161,7 +163,10 @@ def open_steps(model: str, device: str) -> Generator[Progress, None, Loaded]:
 
 
 def run(given: argparse.Namespace, command: str) -> Generator[Progress, None, Space]:
-    """Do what the command line says; the value is the space as it was read back from its file."""
+    """Do what the command line says; the value is the space as it was read back from its file.
+
+    The card is written beside it a second time, as Markdown.
+    """
     texts = read_texts(given.corpus)
     loaded = yield from open_steps(given.model, given.device)
     layer = loaded.info.layers // 2 if given.layer is None else given.layer
@@ -183,6 +188,8 @@ def run(given: argparse.Namespace, command: str) -> Generator[Progress, None, Sp
         loaded.info, states, settings, cutting, command, loaded.info.device
     )
     space.save(given.out)
+    with replacing(given.out.with_suffix(".md")) as beside:
+        beside.write_text(described(space.card), encoding="utf-8")
     return load(given.out)
 
 
@@ -215,12 +222,19 @@ def parser() -> argparse.ArgumentParser:
     return made
 
 
+def told_again(words: Sequence[str]) -> str:
+    """The command to repeat this with; where states are kept changes nothing and is left out."""
+    left_out = {i + k for i, word in enumerate(words) if word == "--states" for k in (0, 1)}
+    kept = [word for i, word in enumerate(words) if i not in left_out]
+    return shlex.join(["python", "-m", "engine.latent.train", *kept])
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Train, save, and print the card."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     given = parser().parse_args(words)
     torch.set_num_threads(given.threads)
-    steps = run(given, " ".join(["python -m engine.latent.train", *words]))
+    steps = run(given, told_again(words))
     shown = ""
     try:
         while True:

@@ -201,7 +201,7 @@ def active_units(mu: Tensor) -> int:
 
     Burda et al. 2015 (1509.00519), section 5.2.
     """
-    return int((mu.double().var(dim=0, correction=0) > ACTIVE).sum())
+    return int((mu.cpu().double().var(dim=0, correction=0) > ACTIVE).sum())
 
 
 def mutual_information(
@@ -214,10 +214,10 @@ def mutual_information(
     difference may dip below 0. N states cannot be told apart by more than ln N nats: of a space
     that carries more, about ln N is what comes out.
     """
-    mu, logvar = mu.double(), logvar.double()
+    z = sample(mu, logvar, generator)  # (N, Z)
+    # Not every accelerator has double precision.
+    z, mu, logvar = z.cpu().double(), mu.cpu().double(), logvar.cpu().double()
     count = len(mu)
-    noise = torch.randn(mu.shape, generator=generator, device=mu.device)
-    z = mu + (0.5 * logvar).exp() * noise  # (N, Z)
     precision = (-logvar).exp()
     constant = (math.log(2 * math.pi) + logvar).sum(dim=-1)  # (N,)
     marginal = mu.new_zeros(())
@@ -260,6 +260,6 @@ def evidence_bound(vae: VAE, x: Tensor, generator: torch.Generator, samples: int
 @torch.no_grad()
 def explained_variance(x: Tensor, rebuilt: Tensor) -> float:
     """1 − Σ‖x − x̂‖² / Σ‖x − x̄‖² over the rows of `x` and `rebuilt`, (N, D) each."""
-    x, rebuilt = x.double(), rebuilt.double()
+    x, rebuilt = x.cpu().double(), rebuilt.cpu().double()
     total = (x - x.mean(dim=0)).square().sum()
     return float(1 - (x - rebuilt).square().sum() / total)

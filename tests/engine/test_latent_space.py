@@ -18,7 +18,7 @@ import torch
 from engine.engine import Engine
 from engine.errors import UserError
 from engine.latent import store
-from engine.latent.card import require
+from engine.latent.card import described, require
 from engine.latent.corpus import (
     Passages,
     States,
@@ -241,6 +241,7 @@ def test_the_card_tells_what_was_measured(space: Space, states: States, info: Mo
     assert told["elbo"] == held.elbo
     assert told["z"] == 3
     assert told["beta"] == QUICK.beta
+    assert f"{held.elbo:.2f}" in described(card)
     json.dumps(dict(told))  # plain values only
     with pytest.raises(TypeError):
         told["elbo"] = 0.0  # type: ignore[index]
@@ -488,4 +489,6 @@ def test_training_from_the_command_line(
     assert found.card.layer == 1  # the middle of three
     assert found.card.latent == 2
     assert found.card.command.startswith("python -m engine.latent.train --model")
-    assert list(out.parent.iterdir()) == [out]
+    assert f"--states {tmp_path}" not in found.card.command
+    assert sorted(out.parent.iterdir()) == [out.with_suffix(".md"), out]
+    assert out.with_suffix(".md").read_text(encoding="utf-8") == described(found.card)
