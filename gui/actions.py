@@ -235,7 +235,20 @@ def _choices() -> list[ActionSpec]:
         )
         for name in get_args(ThemeChoice)
     ]  # fmt: skip
-    return scalings + themes
+    limits = [
+        ActionSpec(
+            f"edit.limit.{limit or 'own'}", "Edit/Token &limit",
+            f"{limit:,} tokens" if limit else "&As the device allows", "",
+            f"Run at most {limit:,} tokens of a context, or as many as the model reads."
+            if limit
+            else "Run at most 1,024 tokens on a CPU, where more take seconds, and 8,192 on a GPU.",
+            always,
+            partial(commands.set_limit, limit=limit),
+            partial(commands.has_limit, limit=limit), group="limit",
+        )
+        for limit in commands.LIMITS
+    ]  # fmt: skip
+    return scalings + themes + limits
 
 
 def _named(words: tuple[str, str]) -> tuple[str, str, str]:
@@ -269,7 +282,7 @@ def _recent() -> list[ActionSpec]:
 
 GROUPS = (
     *("text", "samples", "export", "quit"),
-    *("undo", "clip", "token"),
+    *("undo", "clip", "token", "limit"),
     *("panels", "place", "colours", "colours.next", "theme", "theme.next", "window"),
     *("open", "recent", "job", "cache", "help"),
 )

@@ -41,6 +41,9 @@ from gui.widgets.shortcut_sheet import ShortcutSheet
 if TYPE_CHECKING:
     from gui.window import MainWindow
 
+LIMITS = (None, 128, 256, 512, 1024, 2048, 4096, 8192)
+"""Token limits to choose from; None leaves it to the engine."""
+
 LARGEST_FILE = 4_000_000
 """A text file of more bytes than this is no context; reading it would only freeze the window."""
 
@@ -153,6 +156,19 @@ def has_scaling(window: MainWindow, name: Scaling) -> bool:
 def set_scaling(window: MainWindow, name: Scaling) -> None:
     """Turn weights into colours that way."""
     window.session.set_scaling(name)
+
+
+def has_limit(window: MainWindow, limit: int | None) -> bool:
+    """Whether that is the most tokens that are run."""
+    return window.settings.token_limit == limit
+
+
+def set_limit(window: MainWindow, limit: int | None) -> None:
+    """Run at most so many tokens, at once and after the next start."""
+    window.settings.token_limit = limit
+    window.controller.set_limit(limit)
+    window.commands.refresh()
+    window.save_settings()
 
 
 def next_scaling(window: MainWindow) -> None:

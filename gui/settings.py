@@ -59,7 +59,7 @@ class Settings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     )
     token_limit: Annotated[
         Annotated[int, Meta(ge=1)] | None,
-        Meta(description="Most tokens of a context to run; null: as many as the model can take."),
+        Meta(description="Most tokens of a context to run; null: what suits the device."),
     ] = None
 
     def remember_model(self, spec: str) -> None:

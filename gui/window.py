@@ -291,6 +291,8 @@ class MainWindow(QMainWindow):
             self._end_opening(failure.job)
             stays = self.session.model
             self.say(f"{failure.sentence} {stays.title} stays open." if stays else failure.sentence)
+            # Loading may have ended a pass whose answer is still awaited.
+            self.controller.ask_again()
             return
         if failure.seq == self._asked:
             self.status.fail()

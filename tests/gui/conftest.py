@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 import shiboken6
-from PySide6.QtCore import QCoreApplication, QEvent, QTimer
-from PySide6.QtWidgets import QApplication, QWidget
+from PySide6.QtCore import QCoreApplication, QEvent, Qt, QTimer
+from PySide6.QtWidgets import QApplication, QToolTip, QWidget
 
 
 @pytest.fixture(autouse=True)
@@ -76,3 +76,15 @@ def _settle() -> None:
     for _ in range(3):
         QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
         QCoreApplication.processEvents()
+
+
+@pytest.fixture
+def own_theme(qapp: QApplication) -> Iterator[None]:
+    """Leave the application in the colours it was found in."""
+    sheet, palette, style = qapp.styleSheet(), qapp.palette(), qapp.style().objectName()
+    yield
+    qapp.styleHints().setColorScheme(Qt.ColorScheme.Unknown)
+    qapp.setStyleSheet(sheet)
+    qapp.setPalette(palette)
+    QToolTip.setPalette(palette)
+    qapp.setStyle(style)

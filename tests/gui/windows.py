@@ -36,3 +36,19 @@ def make_window(
         assert window.controller.latest is not None
     QApplication.processEvents()
     return window
+
+
+def settle(window, qtbot):
+    """Wait until what was asked last is drawn."""
+    qtbot.waitUntil(
+        lambda: (
+            bool(window.bridge.requests)
+            and window.controller.latest is not None
+            and window.controller.latest.request is window.bridge.requests[-1]
+        )
+    )
+
+
+def asked(window):
+    """The kinds of query in the last request."""
+    return {type(query).__name__ for query in window.bridge.requests[-1].queries}
