@@ -14,8 +14,6 @@ from engine.types import Stack
 
 # What transformers' families call the attention that looks from the decoder to the encoder.
 _CROSS = ("EncDecAttention", "encoder_attn", "crossattention", "cross_attn")
-# Mesh TensorFlow's heirs scale the last state where input and output embedding are one.
-_SCALED = ("t5", "longt5", "mt5", "switch_transformers")
 
 
 class EncoderDecoderReader(Reader):
@@ -51,14 +49,13 @@ class EncoderDecoderReader(Reader):
         """The decoder predicts the target's next token."""
         return self.model.get_output_embeddings() is not None
 
-    def logits(self, final: Tensor) -> Tensor:
-        """Scores over the vocabulary, with T5's scale and BART's bias."""
-        config = self.model.config
-        if config.model_type in _SCALED and config.tie_word_embeddings:
-            final = final * config.d_model**-0.5
-        scores = super().logits(final)
-        bias: Tensor | None = getattr(self.model, "final_logits_bias", None)
-        return scores if bias is None else scores + bias
+    def head_inputs(self, states: Tensor) -> dict[str, Any]:
+        """With the encoder's part said to be done."""
+        return {
+            "encoder_outputs": (states,),
+            "decoder_input_ids": self.tensor([0]),
+            "use_cache": False,
+        }
 
     def read(
         self,

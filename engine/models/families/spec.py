@@ -9,7 +9,8 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -79,18 +80,17 @@ class Reader(ABC):
     def logits(self, final: Tensor) -> Tensor:
         """Scores over the vocabulary (n, V) for states (n, D) after the final norm.
 
-        With the caps and scales some families apply after the output embedding, as their own
-        ``forward`` does.
+        The model's own ``forward`` works them out, with all but its head passed over, so that
+        whatever its family does there is done: scales (Granite, Cohere), caps (Gemma 2), biases
+        (BART), further layers.
         """
-        scores: Tensor = self.model.get_output_embeddings()(final)
-        config = self.config
-        if scale := getattr(config, "logit_scale", None):  # Cohere
-            scores = scores * scale
-        if scale := getattr(config, "logits_scaling", None):  # Granite
-            scores = scores / scale
-        if cap := getattr(config, "final_logit_softcapping", None):  # Gemma 2
-            scores = cap * torch.tanh(scores / cap)
+        with _giving(self.model, final[None]):
+            scores: Tensor = self.model(**self.head_inputs(final[None])).logits[0]
         return scores
+
+    def head_inputs(self, states: Tensor) -> dict[str, Any]:
+        """What ``forward`` must be given so that it comes as far as its head."""
+        return {"input_ids": self.tensor([0]), "use_cache": False}
 
     def recorder(
         self, trace: Trace, start: int, cached: bool, cancelled: Callable[[], bool]
@@ -101,6 +101,33 @@ class Reader(ABC):
     def tensor(self, ids: list[int]) -> Tensor:
         """`ids` as (1, n) on the model's device."""
         return torch.tensor([ids], dtype=torch.long, device=self.device)
+
+
+class _States(tuple[Tensor]):
+    """An output that has a last state, and nothing of all that a head may look for besides."""
+
+    @property
+    def last_hidden_state(self) -> Tensor:
+        """(1, n, D)."""
+        return self[0]
+
+    def __getattr__(self, name: str) -> None:
+        if name.startswith("__"):
+            raise AttributeError(name)
+
+
+@contextmanager
+def _giving(model: Any, states: Tensor) -> Iterator[None]:
+    """Let all of `model` but its head do nothing and give `states` (1, n, D)."""
+    # Some heads ask the whole below them, some (OPT's, T5's) its decoder.
+    parts = [part for part in (model.base_model, model.get_decoder()) if part is not model]
+    for part in parts:
+        part.forward = lambda *_args, **_kwargs: _States((states,))
+    try:
+        yield
+    finally:
+        for part in parts:
+            part.__dict__.pop("forward", None)  # the class's own shows again
 
 
 @dataclass(frozen=True, slots=True)
