@@ -7,6 +7,7 @@ See ARCHITECTURE.md, "Why attention is not stored".
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -33,8 +34,48 @@ class Segment:
     bias: Tensor | None = None
 
 
+class AttentionMaps(ABC):
+    """The attention of one layer of one stack, as probes ask for it."""
+
+    __slots__ = ()
+
+    @property
+    @abstractmethod
+    def heads(self) -> int:
+        """H, or 0 where this layer attends to nothing."""
+
+    @property
+    @abstractmethod
+    def rows(self) -> int:
+        """T, how many queries there are."""
+
+    @property
+    @abstractmethod
+    def columns(self) -> int:
+        """S, how many keys there are."""
+
+    @abstractmethod
+    def weights(self, head: int | None = None, start: int = 0, stop: int | None = None) -> Tensor:
+        """Attention of queries `start` to `stop` over all keys, of one head or of all.
+
+        Returns
+        -------
+        Tensor
+            float32, (H or 1, stop − start, S); rows sum to one, less what a sink took.
+        """
+
+    @abstractmethod
+    def keep(self, count: int) -> None:
+        """Forget queries, and with a causal stack keys, from `count` on."""
+
+    @property
+    @abstractmethod
+    def nbytes(self) -> int:
+        """Bytes held."""
+
+
 @dataclass(slots=True)
-class LayerAttention:
+class LayerAttention(AttentionMaps):
     """Queries and keys of one layer of one stack, and all that stands between them and the maps.
 
     `queries` holds (H, T, d_h); `keys` is (H_kv, S, d_h), a view of the key cache where there is
@@ -49,6 +90,21 @@ class LayerAttention:
     sinks: Tensor | None = None
     segments: list[Segment] = field(default_factory=list)
     cached: bool = False
+
+    @property
+    def heads(self) -> int:
+        """H."""
+        return self.queries.rows().shape[0] if len(self.queries) else 0
+
+    @property
+    def rows(self) -> int:
+        """T."""
+        return len(self.queries)
+
+    @property
+    def columns(self) -> int:
+        """S."""
+        return 0 if self.keys is None else self.keys.shape[1]
 
     def keep(self, count: int) -> None:
         """Forget queries, and with a causal stack keys, from `count` on."""
@@ -171,7 +227,7 @@ class Trace:
     ids: list[int] = field(default_factory=list)
     target_ids: list[int] = field(default_factory=list)
     states: dict[Stack, list[Arena]] = field(default_factory=dict)
-    attention: dict[Stack, list[LayerAttention]] = field(default_factory=dict)
+    attention: dict[Stack, list[AttentionMaps]] = field(default_factory=dict)
     final: Arena = field(default_factory=Arena)
     cache: object = None
     cache_bytes: int = 0

@@ -78,6 +78,7 @@ class Recorder:
         if turn == len(layers):
             layers.append(LayerAttention(cached=self.cached))
         layer = layers[turn]
+        assert isinstance(layer, LayerAttention)
         layer.queries.append(query[0])
         layer.keys = key[0]
         layer.scale = query.shape[-1] ** -0.5 if scaling is None else float(scaling)
@@ -131,11 +132,11 @@ class Recorder:
         return self._plain[known][1]
 
     def state(self, stack: Stack, depth: int, hidden: Tensor) -> None:
-        """Note the residual stream `hidden` (1, t, D) at a depth."""
+        """Note the residual stream `hidden` (1, t, D), or (t, 1, D) in XLNet, at a depth."""
         arenas = self.trace.states.setdefault(stack, [])
         while len(arenas) <= depth:
             arenas.append(Arena())
-        arenas[depth].append(hidden[0])
+        arenas[depth].append(hidden[0] if hidden.shape[0] == 1 else hidden[:, 0])
 
 
 _current: Recorder | None = None

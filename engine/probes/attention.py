@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from engine.probes.spec import NotAnswerable, Pass, ProbeSpec, to_numpy
-from engine.trace import LayerAttention
+from engine.trace import AttentionMaps
 from engine.types import AttentionQuery, AttentionResult, Stack
 
 
-def layer_of(passed: Pass, layer: int, stack: Stack | None) -> tuple[Stack, LayerAttention]:
+def layer_of(passed: Pass, layer: int, stack: Stack | None) -> tuple[Stack, AttentionMaps]:
     """What was recorded of one block's attention.
 
     Raises
@@ -22,6 +22,9 @@ def layer_of(passed: Pass, layer: int, stack: Stack | None) -> tuple[Stack, Laye
         raise NotAnswerable(f"{info.title} has no {chosen} attention")
     if not 0 <= layer < len(layers):
         raise NotAnswerable(f"{info.title} has attention in layers 0 to {len(layers) - 1}")
+    if not layers[layer].heads:
+        there = ", ".join(str(number) for number, one in enumerate(layers) if one.heads)
+        raise NotAnswerable(f"Layer {layer} of {info.title} has no attention, only {there} have")
     return chosen, layers[layer]
 
 

@@ -12,10 +12,9 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from engine.probes.attention import layer_of
 from engine.probes.spec import NotAnswerable, Pass, ProbeSpec, to_numpy
-from engine.trace import LayerAttention
-from engine.types import MosaicQuery, MosaicResult
+from engine.trace import AttentionMaps
+from engine.types import MosaicQuery, MosaicResult, Stack
 
 _ROWS = 256
 """Rows of attention computed at a time: bounds what is held to H·256·T floats."""
@@ -58,18 +57,19 @@ def shrink(weights: Tensor, block: int) -> Tensor:
 
 def answer(passed: Pass, query: MosaicQuery) -> MosaicResult:
     """Thumbnails of all heads of one stack."""
-    stack, first = layer_of(passed, 0, query.stack)
-    layers = passed.trace.attention[stack]
-    rows = len(first.queries)
-    if first.keys is None or rows == 0:
-        raise NotAnswerable("There is no token yet")
-    columns = first.keys.shape[1]
+    stack: Stack = query.stack or passed.loaded.info.stacks[0]
+    layers = passed.trace.attention.get(stack, [])
+    # Some models attend in a few of their layers only; the others' thumbnails stay zero.
+    first = next((layer for layer in layers if layer.heads), None)
+    if first is None:
+        raise NotAnswerable(f"{passed.loaded.info.title} has no {stack} attention")
+    rows, columns = first.rows, first.columns
     block = block_size(rows, columns, query.size)
     key = f"mosaic {stack} {query.size}"
     kept = passed.trace.memos.get(key)
     if not isinstance(kept, Thumbnails) or kept.block > block:
-        heads = first.queries.rows().shape[0]
-        kept = Thumbnails(block, first.keys.new_zeros((len(layers), heads, 0, 0)).float())
+        nothing = first.weights(stop=1).new_zeros((len(layers), first.heads, 0, 0))
+        kept = Thumbnails(block, nothing)
     while kept.block < block:
         _double(kept)
     _fold(kept, layers, rows, columns)
@@ -84,7 +84,7 @@ def _double(kept: Thumbnails) -> None:
     kept.block *= 2
 
 
-def _fold(kept: Thumbnails, layers: list[LayerAttention], rows: int, columns: int) -> None:
+def _fold(kept: Thumbnails, layers: list[AttentionMaps], rows: int, columns: int) -> None:
     """Bring the thumbnails up to `rows` queries."""
     if kept.rows == rows:
         return
@@ -98,6 +98,8 @@ def _fold(kept: Thumbnails, layers: list[LayerAttention], rows: int, columns: in
     for low in range(kept.rows // block * block, rows, step):
         start, stop = max(low, kept.rows), min(low + step, rows)
         for index, layer in enumerate(layers):
+            if not layer.heads:
+                continue
             weights = layer.weights(start=start, stop=stop)  # (H, t, S)
             if start > low:  # pad up to the block's first row
                 weights = torch.nn.functional.pad(weights, (0, 0, start - low, 0))
