@@ -58,7 +58,8 @@ class GoTo(QLineEdit):
         self.setToolTip(
             "Go to a token of the context, to a head (L7H3 is head 3 of layer 7), or run a command."
         )
-        self.setFixedWidth(240)
+        self.setMinimumWidth(96)
+        self.setMaximumWidth(240)
 
     def focusInEvent(self, event: QFocusEvent) -> None:
         """Learn what there is to go to now."""

@@ -2,7 +2,7 @@ from collections import Counter
 
 import pytest
 from PySide6.QtGui import QDesktopServices, QKeySequence
-from PySide6.QtWidgets import QDialog, QFileDialog
+from PySide6.QtWidgets import QApplication, QDialog, QFileDialog
 from windows import make_window
 
 from gui.actions import GROUPS, MENUS, action_specs
@@ -97,6 +97,7 @@ def test_a_command_can_be_triggered(shared, qtbot, monkeypatch, spec):
     elif spec.checked_when is not None:
         assert action.isChecked() == spec.checked_when(window)
     window.messages.dismiss()
+    QApplication.processEvents()  # a change of size is heard of late
     window.save_settings()
 
 

@@ -374,7 +374,6 @@ def test_views_are_gone_when_they_are_closed(qapp, spec):
     session.set_stack("cross")
 
 
-
 def test_what_is_saved_is_the_picture_on_the_screen(qtbot):
     view = made(qtbot, attention.VIEW)
     assert view.figure_options().picture == "map"
