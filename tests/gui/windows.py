@@ -27,7 +27,8 @@ def make_window(
     if qtbot is not None:
         qtbot.addWidget(window)
     # The offscreen platform's screen is narrower than any that the program is made for.
-    window.resize(1280, 800)
+    if not settings.geometry:
+        window.resize(1280, 800)
     window.show()
     window.activateWindow()  # the one before may still be the active one
     if model is not None:
