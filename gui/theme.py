@@ -225,6 +225,12 @@ QToolButton:hover, QToolButton:checked {{ background: {theme.raised};
 QToolButton:pressed {{ background: {theme.line}; }}
 QToolButton:focus {{ border-color: {theme.accent}; }}
 QToolButton::menu-indicator {{ image: none; }}
+QCheckBox {{ spacing: 6px; }}
+QCheckBox::indicator {{ width: 12px; height: 12px; border: 1px solid {theme.muted};
+    border-radius: 3px; background: {theme.raised}; }}
+QCheckBox::indicator:checked {{ background: {theme.accent}; border-color: {theme.accent};
+    image: url({icons}/{"check-dark" if theme.dark else "check-light"}.svg); }}
+QCheckBox:focus {{ color: {theme.accent}; }}
 QComboBox, QLineEdit, QPushButton, {spin} {{ background: {theme.raised};
     border: 1px solid {theme.line}; border-radius: 4px; padding: 2px 6px; min-height: 18px;
     selection-background-color: {theme.accent}; selection-color: {theme.on_accent}; }}
