@@ -62,12 +62,14 @@ class Family:
     """A configuration, the Auto class that the stock model is made with, and where it keeps things.
 
     `blocks` are the paths of the lists of blocks of the stock model, the encoder's first. They are
-    written down here, so that what the engine finds by itself is checked against them.
+    written down here, so that what the engine finds by itself is checked against them. `spread` is
+    the standard deviation of its weights.
     """
 
     config: Callable[[], Any]
     blocks: tuple[str, ...] = ("model.layers",)
     auto: str = "AutoModelForCausalLM"
+    spread: float = 0.3
 
 
 def _alternating(count: int = 3) -> list[str]:
@@ -171,6 +173,7 @@ BOTH: dict[str, Family] = {
         lambda: transformers.T5Config(**T5ISH),
         ("encoder.block", "decoder.block"),
         "AutoModelForSeq2SeqLM",
+        0.15,  # its scores are not scaled: wider, and their rounding alone would be seen
     ),
     # T5 1.1 does not scale what goes into the output embedding.
     "t5_gated": Family(
@@ -179,6 +182,7 @@ BOTH: dict[str, Family] = {
         ),
         ("encoder.block", "decoder.block"),
         "AutoModelForSeq2SeqLM",
+        0.15,  # its scores are not scaled: wider, and their rounding alone would be seen
     ),
     "bart": Family(
         lambda: transformers.BartConfig(**BARTISH, forced_eos_token_id=1),

@@ -63,7 +63,7 @@ def make(name: str, seed: int = 0) -> Any:
             continue  # worked out, not saved
         for parameter in module.parameters(recurse=False):
             if parameter.ndim > 1:
-                parameter.data.normal_(0, 0.3)
+                parameter.data.normal_(0, family.spread)
     return model.eval().requires_grad_(False)
 
 
