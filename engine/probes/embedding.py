@@ -8,7 +8,7 @@ from torch import Tensor
 from engine.probes.spec import Pass, ProbeSpec, states_at, to_numpy
 from engine.types import EmbeddingQuery, EmbeddingResult
 
-MASSIVE = 4.0
+MASSIVE = 2.0
 """A state longer than this many median lengths does not take part in the fit of the picture."""
 
 

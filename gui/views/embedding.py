@@ -402,7 +402,7 @@ def _fit_note(result: EmbeddingResult | None, labels: list[str]) -> str:
     if not left:
         return ""
     named = ", ".join(left[:3]) + (f" and {len(left) - 3} more" if len(left) > 3 else "")
-    return f"map's axes fitted without massive {named}"
+    return f"map's axes fitted without {named} (massive)"
 
 
 VIEW = ViewSpec(
@@ -413,7 +413,7 @@ VIEW = ViewSpec(
         "blue by sign), their length ‖x‖₂, the tokens' map in their own two principal components "
         "(PCA), and the vocabulary entries whose input embeddings have the largest cosine with the "
         "selected token's state. Colours end at the value that 99 % do not exceed; states over "
-        "four median lengths (massive activations) are in the map but do not turn its axes."
+        "two median lengths (massive activations) are in the map but do not turn its axes."
     ),
     empty="Type a context to see the vectors that stand for its tokens.",
     needs=frozenset({"embedding"}),
