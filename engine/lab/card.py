@@ -200,8 +200,9 @@ On the half-precision weights as saved, loaded as single precision. Layers and h
   perplexity of {perplexity:.1f}, or {bits:.2f} bits a byte. The likeliest token is the right one in
   **{accuracy:.1%}** of cases.
 - Random tokens repeated with period {period}: the strongest induction head is head {best_head} of
-  layer {best_layer} with a score of **{score:.3f}** (1 is perfect, even attention gives 0.014), and
-  **{repeat:.1%}** of the tokens of the second half are told right.
+  layer {best_layer} with a score of **{score:.3f}** (1 is perfect, even attention gives 0.014),
+  {strong} of the {all} heads score above 0.4, and **{repeat:.1%}** of the tokens of the second half
+  are told right.
 
 ## What it cannot do
 
@@ -254,6 +255,8 @@ def readme_of(card: Card) -> str:
         best_layer=induction["best_layer"],
         best_head=induction["best_head"],
         score=induction["score"],
+        strong=sum(score > 0.4 for layer in induction["all"] for score in layer),
+        all=sum(len(layer) for layer in induction["all"]),
         repeat=card["repeat_second_half_accuracy"],
         steps=card["steps"],
         opening=recipe["opening_steps"],
