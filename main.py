@@ -15,6 +15,8 @@ from gui.headless.console import guarded
 from gui.headless.text import SENTENCE, given_text
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
+BENCH_EDITS = ("append", "middle", "paste", "layer", "head", "fresh")
+BENCH_TOKENS = (64, 256, 512, 1024, 2048)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -43,6 +45,8 @@ def _dispatch(given: argparse.Namespace) -> int:
         from gui.headless import models
 
         return models.get(given.name) if given.action == "get" else models.show()
+    if given.command == "bench":
+        return _bench(given)
     text = given_text(given.text, given.text_file)
     if given.command == "export":
         from gui.headless import export
@@ -65,7 +69,23 @@ def _dispatch(given: argparse.Namespace) -> int:
     return _window(given.model, text, given.device)
 
 
+def _bench(given: argparse.Namespace) -> int:
+    if given.what == "start":
+        from gui.bench import start
+
+        return start.run(given.repeats, as_json=given.json)
+    from gui.bench import typing
+
+    plan = typing.Plan(
+        given.model, given.device or "auto", given.tokens, given.edits, given.repeats
+    )
+    return typing.run(plan, as_json=given.json)
+
+
 def _window(model: str | None, text: str | None, device: str | None) -> int:
+    from gui.headless.display import require_display
+
+    require_display()
     try:
         from gui.app import run
     except ImportError as error:  # a library of the system that Qt needs, mostly
@@ -83,12 +103,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     _add_input(parser)
     # Given before the command or after it; what stands after must not be undone by a default.
-    commands = parser.add_subparsers(dest="command", metavar="models | export")
+    commands = parser.add_subparsers(dest="command", metavar="models | export | bench")
     models = commands.add_parser("models", help="list the models that can be opened by name")
     actions = models.add_subparsers(dest="action", metavar="get")
     get = actions.add_parser("get", help="bring a model to this machine")
     get.add_argument("name", metavar="NAME")
     _add_export(commands.add_parser("export", help="save a view as a picture or as numbers"))
+    _add_bench(commands.add_parser("bench", help="measure what the program costs on this machine"))
     return parser
 
 
@@ -131,6 +152,50 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--scale", type=int, choices=range(1, 5), default=1, help="size of a PNG, 150 dpi each"
     )
+
+
+def _add_bench(parser: argparse.ArgumentParser) -> None:
+    whats = parser.add_subparsers(dest="what", metavar="typing | start", required=True)
+    typing = whats.add_parser("typing", help="edits in the window, beside what they could cost")
+    typing.add_argument("--model", default=argparse.SUPPRESS, help="as for the window")
+    typing.add_argument("--device", choices=DEVICES, default=argparse.SUPPRESS)
+    typing.add_argument(
+        "--tokens",
+        type=_lengths,
+        default=BENCH_TOKENS,
+        metavar="N,…",
+        help="lengths of contexts",
+    )
+    typing.add_argument(
+        "--edits",
+        type=_edits,
+        default=BENCH_EDITS[:4],
+        metavar="EDIT,…",
+        help=f"of {', '.join(BENCH_EDITS)}",
+    )
+    start = whats.add_parser("start", help="from the start of the process to the first pictures")
+    for what, repeats in ((typing, 15), (start, 3)):
+        what.add_argument("--repeats", type=_count, default=repeats, metavar="N")
+        what.add_argument("--json", action="store_true", help="one JSON object a line")
+
+
+def _count(given: str) -> int:
+    number = int(given)
+    if number < 1:
+        raise ValueError
+    return number
+
+
+def _lengths(given: str) -> tuple[int, ...]:
+    return tuple(_count(part) for part in given.split(","))
+
+
+def _edits(given: str) -> tuple[str, ...]:
+    edits = tuple(given.split(","))
+    for edit in edits:
+        if edit not in BENCH_EDITS:
+            raise argparse.ArgumentTypeError(f"{edit!r} is none of {', '.join(BENCH_EDITS)}")
+    return edits
 
 
 if __name__ == "__main__":

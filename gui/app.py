@@ -18,6 +18,7 @@ from PySide6.QtWidgets import QApplication
 from engine.paths import config_dir
 from engine.types import Failure, ModelInfo
 from gui import theme
+from gui.bench.timeline import keep_timeline
 from gui.bridge import Bridge
 from gui.session import Session
 from gui.settings import Settings, SettingsFile
@@ -63,6 +64,7 @@ def run(model: str | None = None, text: str | None = None, device: str | None = 
     reporter = Reporter(window)
     reporter.install()
     app.styleHints().colorSchemeChanged.connect(lambda _scheme: follow_system(app, settings))
+    keep_timeline(window)  # before the engine begins to import what it needs
     launch = Launch(window, model or settings.model, device or settings.device)
     waker = close_on_interrupt(window)
     if complaint:
@@ -117,6 +119,7 @@ class Launch(QObject):
         self._window = window
         self._wanted = wanted
         self._device = device
+        self._settled = False
         window.firstPainted.connect(self._start)
 
     def _start(self) -> None:
@@ -127,24 +130,28 @@ class Launch(QObject):
         window.open_model(BUILTIN, remember=False, device="auto")
 
     def _on_loaded(self, info: ModelInfo) -> None:
-        self._go_on(info.name == BUILTIN)
+        if info.name == BUILTIN and not self._settled:
+            # Its first answer goes before: loading another model would end that pass, and leave
+            # the window without a picture for as long as loading takes.
+            self._window.controller.rendered.connect(self._go_on)
 
-    def _on_failed(self, failure: Failure) -> None:
-        self._go_on(failure.job is not None)
+    def _on_failed(self, _failure: Failure) -> None:
+        self._go_on()
 
-    def _go_on(self, builtin_is_settled: bool) -> None:
-        if not builtin_is_settled:
-            return
-        bridge = self._window.bridge
-        bridge.modelLoaded.disconnect(self._on_loaded)
-        bridge.failed.disconnect(self._on_failed)
-        # Next turn, so that the window has heard of the model first. The user may have chosen
-        # another one in the meantime, which then stands.
-        QTimer.singleShot(0, self, self._open_wanted)
+    def _go_on(self) -> None:
+        if not self._settled:
+            self._settled = True
+            # Next turn, so that the window has heard of it first.
+            QTimer.singleShot(0, self, self._open_wanted)
 
     def _open_wanted(self) -> None:
-        here = self._device in ("auto", getattr(self._window.session.model, "device", ""))
-        if self._window.opening in ("", BUILTIN) and not (self._wanted == BUILTIN and here):
+        model = self._window.session.model
+        here = self._device in ("auto", getattr(model, "device", ""))
+        # The user may have chosen another model in the meantime, which then stands.
+        untouched = model is None or model.name == BUILTIN
+        if self._window.opening not in ("", BUILTIN) or not untouched:
+            return
+        if self._wanted != BUILTIN or not here:
             self._window.open_model(self._wanted, device=self._device)
 
 

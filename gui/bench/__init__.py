@@ -1,0 +1,1 @@
+"""``main.py bench``: what the program costs, measured through its own window."""
