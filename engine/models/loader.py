@@ -13,7 +13,6 @@ from torch import Tensor
 
 from engine.errors import UserError
 from engine.models.families.spec import FamilySpec, Reader, family_specs
-from engine.models.recorder import NAME
 from engine.models.store import ModelSource
 from engine.models.text import TokenReader
 from engine.types import ModelInfo, Progress
@@ -128,7 +127,9 @@ def _family_of(config: Any, what: str) -> FamilySpec:
         if family.accepts(config):
             return family
     raise UserError(
-        what, f"models of type {config.model_type} are not text models", "Open a language model"
+        what,
+        f"models of type {config.model_type} are no text models, or their attention cannot be read",
+        "Open another language model",
     )
 
 
@@ -157,7 +158,7 @@ def _load_model(
                 source.folder,
                 config=config,
                 dtype=dtype,
-                attn_implementation=NAME,
+                attn_implementation=family.attention(config),
                 use_safetensors=True,
                 local_files_only=True,
                 trust_remote_code=False,
@@ -194,7 +195,9 @@ def _describe(
     first = "decoder" if family.kind == "decoder" else "encoder"
     depth = len(reader.blocks[first])  # type: ignore[index]
     above = len(reader.blocks["decoder"]) if family.kind == "encoder-decoder" else 0
-    provides = {"embedding", "attention"}
+    provides = {"embedding"}
+    if reader.has_attention:
+        provides.add("attention")
     if family.kind == "encoder-decoder":
         provides.add("cross-attention")
     if reader.has_next:
@@ -207,7 +210,7 @@ def _describe(
         family=source.family or str(config.model_type),
         kind=family.kind,
         layers=depth,
-        heads=int(text_config.num_attention_heads),
+        heads=int(text_config.num_attention_heads) if reader.has_attention else 0,
         width=int(text_config.hidden_size),
         vocabulary=int(text_config.vocab_size),
         max_tokens=longest(config, tokenizer),

@@ -41,6 +41,9 @@ class Recorder:
         Whether keys stand in a cache that later passes build on.
     cancelled : callable
         Asked before each block; the pass ends with `Cancelled` once it says yes.
+    gaps : bool
+        Whether there are layers that do not attend. An attention then belongs to the block that is
+        running; otherwise to the layer whose turn it is, for which no block needs to be known.
     """
 
     def __init__(
@@ -50,12 +53,15 @@ class Recorder:
         start: int,
         cached: bool,
         cancelled: Callable[[], bool],
+        gaps: bool = False,
     ) -> None:
         self.trace = trace
         self.stack_of = stack_of
         self.start = start
         self.cached = cached
         self.cancelled = cancelled
+        self.gaps = gaps
+        self.depth = 0  # of the block that is running
         # Blocks may share one module (ALBERT), so a layer is known by its turn, not by its name.
         self._turn: dict[Stack, int] = {}
         self._plain: dict[tuple[int, int], tuple[Tensor, bool]] = {}
@@ -73,7 +79,7 @@ class Recorder:
         """Note one call of attention: `query` (1, H, t, d_h), `key` (1, H_kv, S, d_h)."""
         stack = self.stack_of(module)
         layers = self.trace.attention.setdefault(stack, [])
-        turn = self._turn.get(stack, 0)
+        turn = self.depth if self.gaps else self._turn.get(stack, 0)
         self._turn[stack] = turn + 1
         if turn == len(layers):
             layers.append(LayerAttention(cached=self.cached))
@@ -139,6 +145,15 @@ class Recorder:
         arenas[depth].append(hidden[0] if hidden.shape[0] == 1 else hidden[:, 0])
 
 
+def take_states(trace: Trace, stack: Stack, states: Sequence[Tensor]) -> None:
+    """Note a residual stream that a model handed out, depth by depth, each (1, t, D)."""
+    arenas = trace.states.setdefault(stack, [])
+    while len(arenas) < len(states):
+        arenas.append(Arena())
+    for arena, hidden in zip(arenas, states, strict=True):
+        arena.append(hidden[0])
+
+
 _current: Recorder | None = None
 
 
@@ -197,6 +212,7 @@ def listening(recorder: Recorder, blocks: Mapping[Stack, Sequence[nn.Module]]) -
             turn = calls.get(id(module), 0)
             calls[id(module)] = turn + 1
             hidden = args[0] if args else kwargs["hidden_states"]
+            recorder.depth = depth + turn
             recorder.state(stack, depth + turn, hidden)
 
         return hook

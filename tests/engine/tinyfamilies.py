@@ -63,13 +63,16 @@ class Family:
 
     `blocks` are the paths of the lists of blocks of the stock model, the encoder's first. They are
     written down here, so that what the engine finds by itself is checked against them. `spread` is
-    the standard deviation of its weights.
+    the standard deviation of its weights. `attending` are the layers that attend, None for all.
+    `begins` is the depth of the first of transformers' hidden states.
     """
 
     config: Callable[[], Any]
     blocks: tuple[str, ...] = ("model.layers",)
     auto: str = "AutoModelForCausalLM"
     spread: float = 0.3
+    attending: tuple[int, ...] | None = None
+    begins: int = 0
 
 
 def _alternating(count: int = 3) -> list[str]:
@@ -196,4 +199,92 @@ BOTH: dict[str, Family] = {
     ),
 }
 
-FAMILIES = {**CAUSAL, **ENCODERS, **BOTH}
+# Families that do not send their attention through transformers' registry, or have none.
+OUTSIDE: dict[str, Family] = {
+    "bloom": Family(
+        lambda: transformers.BloomConfig(
+            vocab_size=VOCABULARY, hidden_size=32, n_layer=3, n_head=4, **MARKS
+        ),
+        ("transformer.h",),
+    ),
+    "falcon": Family(
+        lambda: transformers.FalconConfig(
+            vocab_size=VOCABULARY,
+            hidden_size=32,
+            num_hidden_layers=3,
+            num_attention_heads=4,
+            **MARKS,
+        ),
+        ("transformer.h",),
+    ),
+    "gpt_neo": Family(
+        lambda: transformers.GPTNeoConfig(
+            vocab_size=VOCABULARY,
+            hidden_size=32,
+            num_layers=4,
+            num_heads=4,
+            attention_types=[[["global", "local"], 2]],
+            window_size=WINDOW,
+            max_position_embeddings=256,
+            **MARKS,
+        ),
+        ("transformer.h",),
+        spread=0.15,  # nor does it scale its scores
+    ),
+    "gptj": Family(lambda: transformers.GPTJConfig(**GPT, rotary_dim=4), ("transformer.h",)),
+    "mpt": Family(
+        lambda: transformers.MptConfig(
+            vocab_size=VOCABULARY, d_model=32, n_layers=3, n_heads=4, max_seq_len=256
+        ),
+        ("transformer.blocks",),
+    ),
+    "openai_gpt": Family(lambda: transformers.OpenAIGPTConfig(**GPT), ("transformer.h",)),
+    "xlnet": Family(
+        lambda: transformers.XLNetConfig(
+            vocab_size=VOCABULARY, d_model=32, n_layer=3, n_head=4, d_inner=48, **MARKS
+        ),
+        ("layer",),
+        "AutoModel",
+    ),
+    "mpnet": Family(
+        lambda: transformers.MPNetConfig(**PLAIN, pad_token_id=2), ("encoder.layer",), "AutoModel"
+    ),
+    "deberta_v2": Family(
+        lambda: transformers.DebertaV2Config(
+            **PLAIN,
+            relative_attention=True,
+            position_buckets=8,
+            norm_rel_ebd="layer_norm",
+            share_att_key=True,
+            pos_att_type=["p2c", "c2p"],
+            position_biased_input=False,
+            pad_token_id=2,
+        ),
+        ("encoder.layer",),
+        "AutoModel",
+    ),
+    "mamba": Family(
+        lambda: transformers.MambaConfig(
+            vocab_size=VOCABULARY, hidden_size=32, num_hidden_layers=3, state_size=8, **MARKS
+        ),
+        ("backbone.layers",),
+        attending=(),
+        begins=1,
+    ),
+    "rwkv": Family(
+        lambda: transformers.RwkvConfig(
+            vocab_size=VOCABULARY, hidden_size=32, num_hidden_layers=3, context_length=256
+        ),
+        ("rwkv.blocks",),
+        attending=(),
+        begins=1,
+    ),
+    "lfm2": Family(
+        lambda: transformers.Lfm2Config(
+            **GROUPED, layer_types=["conv", "full_attention", "conv"], **MARKS
+        ),
+        attending=(1,),
+    ),
+}
+
+FAMILIES = {**CAUSAL, **ENCODERS, **BOTH, **OUTSIDE}

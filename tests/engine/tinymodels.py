@@ -8,14 +8,14 @@ from typing import Any
 
 import torch
 import transformers
-from tinyfamilies import BOTH, CAUSAL, ENCODERS, FAMILIES, VOCABULARY
+from tinyfamilies import BOTH, CAUSAL, ENCODERS, FAMILIES, OUTSIDE, VOCABULARY
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from engine.engine import Engine
 from engine.models.catalogue import resolve
 from engine.models.store import fetch, open_spec
 
-__all__ = ["BOTH", "CAUSAL", "ENCODERS", "FAMILIES", "TEXT", "make", "open_engine", "save_model"]
+__all__ = ["BOTH", "CAUSAL", "ENCODERS", "FAMILIES", "OUTSIDE"]
 
 TEXT = (
     "The dog is running in the park. The quick brown fox jumps over the lazy dog. "

@@ -58,13 +58,21 @@ class DecoderReader(Reader):
             return trace, Ran(0, 0, kept)
         recorder = self.recorder(trace, kept, True, cancelled)
         with listening(recorder, self.blocks):
-            output = self.model.base_model(
-                input_ids=self.tensor(suffix), past_key_values=cache, use_cache=True
-            )
-        trace.final.append(output.last_hidden_state[0])
+            output = self.run(suffix, cache)
+        self.note(trace, output)
         trace.ids = list(ids)
         trace.cache_bytes = cache.nbytes
         return trace, Ran(1, len(suffix), kept)
+
+    def run(self, suffix: list[int], cache: ArenaCache) -> Any:
+        """Run tokens over the cache of those before them."""
+        return self.model.base_model(
+            input_ids=self.tensor(suffix), past_key_values=cache, use_cache=True
+        )
+
+    def note(self, trace: Trace, output: Any) -> None:
+        """Add to a trace what no hook saw of a pass."""
+        trace.final.append(output.last_hidden_state[0])
 
 
 def common_prefix(one: Sequence[int], other: Sequence[int]) -> int:
@@ -75,21 +83,25 @@ def common_prefix(one: Sequence[int], other: Sequence[int]) -> int:
     return min(len(one), len(other))
 
 
-def _accepts(config: Any) -> bool:
+def accepts(config: Any) -> bool:
+    """Whether a configuration is of a model that predicts the next token from those before."""
     if getattr(config, "is_encoder_decoder", False):
         return False
     return config.model_type in _CAUSAL or bool(getattr(config, "is_decoder", False))
 
 
 # BERT and its kin can be bent into decoders, but that is not what their weights were trained for.
-_CAUSAL = frozenset(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES) - frozenset(
-    MODEL_FOR_MASKED_LM_MAPPING_NAMES
+# XLNet predicts only what it is not shown; of a text as it stands every token sees every other.
+_CAUSAL = (
+    frozenset(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES)
+    - frozenset(MODEL_FOR_MASKED_LM_MAPPING_NAMES)
+    - {"xlnet"}
 )
 
 FAMILY = FamilySpec(
     key="decoder",
     kind="decoder",
-    accepts=_accepts,
+    accepts=accepts,
     auto=lambda _config: "AutoModelForCausalLM",
     reader=DecoderReader,
 )

@@ -45,10 +45,18 @@ class EncoderReader(Reader):
         trace = Trace()
         recorder = self.recorder(trace, 0, False, cancelled)
         with listening(recorder, self.blocks):
-            output = self.model.base_model(input_ids=self.tensor(ids))
-        trace.final.append(output.last_hidden_state[0])
+            output = self.run(ids)
+        self.note(trace, output)
         trace.ids = list(ids)
         return trace, Ran(1, len(ids), 0)
+
+    def run(self, ids: list[int]) -> Any:
+        """Run all tokens."""
+        return self.model.base_model(input_ids=self.tensor(ids))
+
+    def note(self, trace: Trace, output: Any) -> None:
+        """Add to a trace what no hook saw of a pass."""
+        trace.final.append(output.last_hidden_state[0])
 
 
 def _accepts(config: Any) -> bool:

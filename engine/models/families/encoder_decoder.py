@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import transformers
 from torch import Tensor, nn
 
 from engine.models.families.spec import FamilySpec, Ran, Reader, stack_of_blocks
 from engine.models.recorder import listening
+from engine.models.stored import in_registry, model_class
 from engine.trace import Trace
 from engine.types import Stack
 
@@ -82,10 +84,17 @@ class EncoderDecoderReader(Reader):
         return trace, Ran(1, len(ids) + len(target_ids), 0)
 
 
+def _accepts(config: Any) -> bool:
+    if not getattr(config, "is_encoder_decoder", False):
+        return False
+    model = model_class(config, transformers.AutoModelForSeq2SeqLM)
+    return model is not None and in_registry(model)
+
+
 FAMILY = FamilySpec(
     key="encoder-decoder",
     kind="encoder-decoder",
-    accepts=lambda config: bool(getattr(config, "is_encoder_decoder", False)),
+    accepts=_accepts,
     auto=lambda _config: "AutoModelForSeq2SeqLM",
     reader=EncoderDecoderReader,
     priority=1,

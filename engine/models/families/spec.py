@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from engine.models import families
-from engine.models.recorder import Recorder
+from engine.models.recorder import NAME, Recorder
 from engine.trace import Trace
 from engine.types import Kind, Stack
 
@@ -76,6 +76,15 @@ class Reader(ABC):
     def has_next(self) -> bool:
         """Whether the model predicts a next token."""
         return False
+
+    @property
+    def has_attention(self) -> bool:
+        """Whether the model attends, and lets that be seen."""
+        return True
+
+    def map_bytes(self, count: int) -> int:
+        """Bytes of attention maps that a trace of `count` tokens has to hold, as some must."""
+        return 0
 
     def logits(self, final: Tensor) -> Tensor:
         """Scores over the vocabulary (n, V) for states (n, D) after the final norm.
@@ -147,6 +156,10 @@ class FamilySpec:
         Names the transformers Auto class that loads it, for a configuration.
     reader : callable
         Makes the `Reader` of a loaded model.
+    priority : int
+        See `accepts`.
+    attention : callable
+        Names the attention its models are loaded with, for a configuration.
     """
 
     key: str
@@ -155,6 +168,7 @@ class FamilySpec:
     auto: Callable[[Any], str]
     reader: Callable[[Any], Reader]
     priority: int = 0
+    attention: Callable[[Any], str] = lambda _config: NAME
 
 
 @cache
