@@ -185,7 +185,8 @@ class Engine:
         notice = "" if text == request.text else _SURROGATES
         if not text and loaded.info.kind == "decoder":
             return (), notice  # special tokens alone would be a prediction from nothing typed
-        tokens = loaded.reader_of_text.read(text)
+        reader = loaded.reader_of_text
+        tokens = reader.read_chat(text) if request.chat else reader.read(text)
         own = DEFAULT_LIMIT if loaded.info.device == "cpu" else ACCELERATOR_LIMIT
         wanted = own if request.limit is None else request.limit
         limit = max(1, min(wanted, loaded.info.max_tokens))

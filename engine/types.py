@@ -57,8 +57,10 @@ class ModelInfo:
     """What the rest of the program may know of a loaded model.
 
     `layers` counts the blocks of the stack that reads the text; an encoder-decoder's second stack
-    has `decoder_layers`. `provides` names what views can ask for: ``embedding``, ``attention``,
-    ``cross-attention``, ``next`` (a distribution over the next token), ``latent``.
+    has `decoder_layers`. `heads` is 0 where there is no attention to be seen, and `layers` where
+    there are only input embeddings. `provides` names what views can ask for: ``embedding``,
+    ``attention``, ``cross-attention``, ``next`` (a distribution over the next token), ``latent``;
+    ``chat`` says that a request may ask for the model's template for conversations.
     `latent_layers` are the layers for which a latent space is at hand. `source` tells the user
     where the weights came from; `fingerprint` is the SHA-256 of the weight files.
     """
@@ -258,7 +260,9 @@ class Request:
     """A text and what the visible views want to know of it.
 
     `target` is what an encoder-decoder's decoder reads; None gives it the text itself, shifted.
-    `limit` is the most tokens to run, None for the engine's own. `born` is `time.perf_counter()` at
+    `limit` is the most tokens to run, None for the engine's own. With `chat` the text is wrapped as
+    one user's turn in the model's template for conversations; the template's tokens have empty
+    spans. `born` is `time.perf_counter()` at
     the keystroke, so that the time to the picture can be told.
     """
 
@@ -269,6 +273,7 @@ class Request:
     target: str | None = None
     limit: int | None = None
     born: float = 0.0
+    chat: bool = False
 
 
 @dataclass(frozen=True, slots=True)

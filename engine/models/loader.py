@@ -107,14 +107,15 @@ def load_steps(source: ModelSource, device: str) -> Generator[Progress, None, Lo
 
     table = model.get_input_embeddings().weight.detach()  # (V, E)
     weight_bytes = sum(p.nbytes for p in {id(p): p for p in model.parameters()}.values())
-    info = _describe(source, config, family, reader, tokenizer, weight_bytes)
+    reader_of_text = TokenReader(tokenizer)
+    info = _describe(source, config, family, reader, reader_of_text)
     spaces = spaces_for(info, place)
     info = _with_spaces(info, spaces)
     yield Progress(f"{source.title} is ready", 1.0)
     return Loaded(
         info=info,
         reader=reader,
-        reader_of_text=TokenReader(tokenizer),
+        reader_of_text=reader_of_text,
         embedding=table,
         embedding_norms=table.float().norm(dim=-1),
         spaces=spaces,
@@ -188,8 +189,7 @@ def _describe(
     config: Any,
     family: FamilySpec,
     reader: Reader,
-    tokenizer: Any,
-    weight_bytes: int,
+    reader_of_text: TokenReader,
 ) -> ModelInfo:
     text_config = reader.config
     first = "decoder" if family.kind == "decoder" else "encoder"
@@ -202,6 +202,8 @@ def _describe(
         provides.add("cross-attention")
     if reader.has_next:
         provides.add("next")
+    if reader_of_text.has_chat:
+        provides.add("chat")
     files = source.folder.glob("*.safetensors")
     small = sum(file.stat().st_size for file in files) <= _HASHED
     return ModelInfo(
@@ -213,7 +215,7 @@ def _describe(
         heads=int(text_config.num_attention_heads) if reader.has_attention else 0,
         width=int(text_config.hidden_size),
         vocabulary=int(text_config.vocab_size),
-        max_tokens=longest(config, tokenizer),
+        max_tokens=longest(config, reader_of_text.tokenizer),
         parameters=reader.model.num_parameters(),
         device=str(reader.device),
         dtype=str(reader.model.dtype).removeprefix("torch."),

@@ -7,13 +7,18 @@ continuations with ``##``. `TokenReader` turns all of them back into bytes.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
+from collections.abc import Iterator
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
+from engine.errors import UserError
 from engine.types import Token
 
+# Stands for the user's text when it is asked where a template puts it.
+_MARK = "the-text-of-the-user"
 _BYTE = re.compile(r"<0x([0-9A-Fa-f]{2})>")
 
 
@@ -59,6 +64,13 @@ def show_bytes(data: bytes) -> str:
     return shown
 
 
+class _Piece(NamedTuple):
+    id: int
+    start: int
+    end: int
+    special: bool
+
+
 class TokenReader:
     """Reads texts with one model's tokenizer.
 
@@ -75,7 +87,8 @@ class TokenReader:
         steps = ""
         if self._fast:
             described = json.loads(tokenizer.backend_tokenizer.to_str())
-            steps = json.dumps([described.get("decoder"), described.get("pre_tokenizer")])
+            kind = described["model"].get("type")
+            steps = json.dumps([described.get("decoder"), described.get("pre_tokenizer"), kind])
         self._byte_level = '"ByteLevel"' in steps
         self._wordpiece = '"WordPiece"' in steps
 
@@ -87,17 +100,61 @@ class TokenReader:
         ValueError
             If `text` holds lone surrogates; see `without_surrogates`.
         """
-        if not self._fast:
-            return self._read_slowly(text)
-        coded = self.tokenizer(text, return_offsets_mapping=True, return_special_tokens_mask=True)
         return tuple(
-            self.token(id_, start, end, bool(special), text)
-            for id_, (start, end), special in zip(
-                coded["input_ids"],
-                coded["offset_mapping"],
-                coded["special_tokens_mask"],
-                strict=True,
+            self.token(piece.id, piece.start, piece.end, piece.special, text)
+            for piece in self._pieces(text, special=True)
+        )
+
+    @property
+    def has_chat(self) -> bool:
+        """Whether the model came with a template for conversations."""
+        return isinstance(getattr(self.tokenizer, "chat_template", None), (str, dict))
+
+    def read_chat(self, text: str) -> tuple[Token, ...]:
+        """Tokenize `text` as one turn of a user, wrapped in the model's template.
+
+        Returns
+        -------
+        tuple of Token
+            Spans point into `text`. What the template put round it is special and has empty spans.
+
+        Raises
+        ------
+        UserError
+            If there is no template, or it cannot be rendered.
+        """
+        rendered, begin, content = self._rendered(text)
+        end = begin + len(content)
+        shift = text.index(content) - begin
+        tokens = []
+        for piece in self._pieces(rendered, special=False):
+            start, stop = (
+                min(max(place, begin), end) + shift for place in (piece.start, piece.end)
             )
+            token = self.token(piece.id, start, stop, text=text)
+            tokens.append(token if start < stop else dataclasses.replace(token, special=True))
+        return tuple(tokens)
+
+    def _rendered(self, text: str) -> tuple[str, int, str]:
+        """A conversation of one turn, where the text begins in it, and what is left of the text."""
+        what = "Cannot wrap the text as a conversation"
+        do = "Turn the wrapping off"
+        if not self.has_chat:
+            raise UserError(what, "the model has no template for one", do)
+        try:
+            rendered = self._render(text)
+            before, _, after = self._render(_MARK).rpartition(_MARK)
+        except Exception as error:  # a template may raise whatever its author liked
+            raise UserError(what, f"the model's template refuses it ({error})", do) from error
+        for content in (text, text.strip()):  # many templates strip the text
+            if rendered == before + content + after:
+                return rendered, len(before), content
+        raise UserError(what, "the model's template changes what was typed", do)
+
+    def _render(self, text: str) -> str:
+        turn = [{"role": "user", "content": text}]
+        return str(
+            self.tokenizer.apply_chat_template(turn, tokenize=False, add_generation_prompt=True)
         )
 
     def token(
@@ -132,13 +189,33 @@ class TokenReader:
             return str(self.tokenizer.convert_ids_to_tokens(id_) or "")
         return self.token(id_).text
 
-    def _read_slowly(self, text: str) -> tuple[Token, ...]:
-        tokens = []
+    def _pieces(self, text: str, special: bool) -> Iterator[_Piece]:
+        """Tokenize; with `special`, special tokens are added as the model was trained with them."""
+        if not self._fast:
+            yield from self._pieces_slowly(text, special)
+            return
+        coded = self.tokenizer(
+            text,
+            add_special_tokens=special,
+            return_offsets_mapping=True,
+            return_special_tokens_mask=True,
+        )
+        for id_, (start, end), mark in zip(
+            coded["input_ids"],
+            coded["offset_mapping"],
+            coded["special_tokens_mask"],
+            strict=True,
+        ):
+            yield _Piece(id_, start, end, bool(mark))
+
+    def _pieces_slowly(self, text: str, special: bool) -> Iterator[_Piece]:
+        """Without offsets: each token's text is looked for behind the one before."""
         place = 0
-        for id_ in self.tokenizer(text)["input_ids"]:
+        for id_ in self.tokenizer(text, add_special_tokens=special)["input_ids"]:
             shown = self.token(id_).text.strip()
-            found = text.find(shown, place) if shown and id_ not in self.special_ids else -1
+            found = text.find(shown, place) if shown else -1
+            if id_ in self.special_ids and text[place:found].strip():
+                found = -1  # it was added; what is found was written further on
             start, end = (found, found + len(shown)) if found >= 0 else (place, place)
-            tokens.append(self.token(id_, start, end, text=text))
+            yield _Piece(id_, start, end, False)
             place = end
-        return tuple(tokens)

@@ -116,3 +116,22 @@ def test_a_model_whose_attention_cannot_be_read_is_refused(tmp_path: Path) -> No
     tinymodels.save_tokenizer(tmp_path)
     with pytest.raises(UserError, match="attention cannot be read"):
         tinymodels.open_engine(tmp_path)
+
+
+def test_wrapping_as_a_conversation_keeps_the_front_and_shows_the_typed(tmp_path: Path) -> None:
+    folder = tinymodels.save_model("llama", tmp_path)
+    template = (
+        "<s>user {{ messages[0]['content'] }}</s>{% if add_generation_prompt %}<s>{% endif %}"
+    )
+    (folder / "chat_template.jinja").write_text(template)
+    engine = tinymodels.open_engine(folder)
+    assert engine.loaded is not None
+    assert "chat" in engine.loaded.info.provides
+    first = engine.answer(Request(1, engine.epoch, "The do", chat=True))
+    second = engine.answer(Request(2, engine.epoch, "The dog", (NextQuery(),), chat=True))
+    assert second.stats.reused >= 2
+    shown = "".join("The dog"[t.start : t.end] for t in second.tokens)
+    assert shown == "The dog"
+    assert [t.text for t in first.tokens if t.special][-2:] == ["</s>", "<s>"]
+    plain = engine.answer(Request(3, engine.epoch, "The dog", (NextQuery(),)))
+    assert len(plain.tokens) < len(second.tokens)
