@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
+from torch import Tensor
+
 from engine.probes.spec import NotAnswerable, Pass, ProbeSpec, to_numpy
 from engine.trace import AttentionMaps
 from engine.types import AttentionQuery, AttentionResult, Stack
@@ -28,18 +32,60 @@ def layer_of(passed: Pass, layer: int, stack: Stack | None) -> tuple[Stack, Atte
     return chosen, layers[layer]
 
 
+@dataclass(slots=True)
+class ShownMap:
+    """The one map that was shown last, `weights` (T, S): the next token adds a row and a column.
+
+    `which` says whose it is. Only causal stacks come back with fewer rows than there are queries:
+    what stands before an edit attends as it did.
+    """
+
+    which: tuple[object, ...]
+    weights: Tensor
+
+    def keep(self, count: int) -> None:
+        """Forget tokens from `count` on."""
+        self.weights = self.weights[:count, :count]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held."""
+        return self.weights.nbytes
+
+
+def one_map(passed: Pass, layer: AttentionMaps, which: tuple[object, ...]) -> Tensor:
+    """The map (T, S) of one head, or the mean of all: `which` ends with the head or ``"mean"``."""
+    kept = passed.trace.memos.get("attention")
+    rows, columns = layer.rows, layer.columns
+    old: Tensor | None = None
+    if isinstance(kept, ShownMap) and kept.which == which and len(kept.weights) <= rows:
+        old = kept.weights
+    done = 0 if old is None else len(old)
+    if old is None or done < rows:
+        head = which[-1] if isinstance(which[-1], int) else None
+        fresh = layer.weights(head, start=done)  # (H or 1, t, S)
+        new = fresh.mean(dim=0) if head is None else fresh[0]  # (t, S)
+        if old is not None:
+            # No old query sees the new keys.
+            grown = new.new_zeros(rows, columns)
+            grown[:done, : old.shape[1]] = old
+            grown[done:] = new
+            new = grown
+        old = new
+        passed.trace.memos["attention"] = ShownMap(which, old)
+    return old
+
+
 def answer(passed: Pass, query: AttentionQuery) -> AttentionResult:
     """softmax(q·kᵀ·scale + mask) for the head or heads asked for."""
     stack, layer = layer_of(passed, query.layer, query.stack)
     heads = passed.loaded.info.heads
-    if isinstance(query.head, int):
-        if not 0 <= query.head < heads:
-            raise NotAnswerable(f"{passed.loaded.info.title} has heads 0 to {heads - 1}")
-        weights = layer.weights(query.head)[0]  # (T, S)
-    elif query.head == "mean":
-        weights = layer.weights().mean(dim=0)  # (T, S)
-    else:
+    if isinstance(query.head, int) and not 0 <= query.head < heads:
+        raise NotAnswerable(f"{passed.loaded.info.title} has heads 0 to {heads - 1}")
+    if query.head is None:
         weights = layer.weights()  # (H, T, S)
+    else:
+        weights = one_map(passed, layer, (stack, query.layer, query.head))
     return AttentionResult(query.layer, query.head, stack, to_numpy(weights))
 
 

@@ -180,7 +180,7 @@ def test_neighbours_of_an_input_embedding_begin_with_itself(engine: Engine) -> N
     assert list(result.similarity) == sorted(result.similarity, reverse=True)
 
 
-@pytest.mark.parametrize("shape", [(1, 5), (2, 5), (40, 6), (6, 40)])
+@pytest.mark.parametrize("shape", [(1, 5), (2, 5), (40, 6), (6, 40), (150, 120), (120, 150)])
 def test_the_principal_plane_is_scikit_learns(shape: tuple[int, int]) -> None:
     from sklearn.decomposition import PCA
 

@@ -282,3 +282,24 @@ def test_heads_and_their_mean_agree(case: Case) -> None:
         answer[AttentionQuery(1, "mean")].weights, all_heads.mean(0), atol=1e-6
     )
     np.testing.assert_allclose(all_heads.sum(-1), 1, atol=1e-5)
+
+
+@pytest.mark.parametrize("case", ["llama"], indirect=True)
+def test_no_position_goes_through_the_output_embedding_twice(case: Case) -> None:
+    case.ask("")
+    case.ask("x", NextQuery())  # whatever was kept of other texts is gone but for its first token
+    judged = 0
+    for end in range(1, len(tinymodels.TEXT), 7):
+        before = _judged(case)
+        snapshot = case.ask(tinymodels.TEXT[:end], NextQuery())
+        case.check(snapshot)
+        assert _judged(case) - before <= snapshot.stats.suffix + 1
+        judged = _judged(case)
+    case.ask(tinymodels.TEXT[:end], NextQuery(3), AttentionQuery(2))
+    assert _judged(case) == judged
+
+
+def _judged(case: Case) -> int:
+    trace = case.engine._trace
+    memo = trace.memos.get("surprise") if trace else None
+    return getattr(memo, "judged", 0)
