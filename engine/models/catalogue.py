@@ -13,6 +13,7 @@ from engine.errors import UserError
 from engine.models.sources.folder import Builtin, Folder
 from engine.models.sources.gguf import Gguf
 from engine.models.sources.hub import ID, Hub
+from engine.models.sources.vectors import Vectors
 from engine.models.sources.wheel import Wheel
 from engine.paths import RESOURCES
 from engine.types import Kind
@@ -30,7 +31,7 @@ class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     name: str
     title: str
-    source: Builtin | Wheel | Hub | Folder | Gguf
+    source: Builtin | Wheel | Hub | Folder | Gguf | Vectors
     about: str = ""
     family: str = ""
     kind: Kind | None = None
@@ -90,7 +91,9 @@ def default() -> Entry:
 
 
 def resolve(text: str) -> Entry:
-    """The model meant by `text`: a name, an id on the hub, a folder or a .gguf file.
+    """The model meant by `text`: a name, an id on the hub, a folder or a file.
+
+    A file is a .gguf, or word vectors: .txt and .vec as text, .bin as word2vec's.
 
     A name of the catalogue comes first; ``./gpt2`` is the folder. The hub's id may be followed by
     a revision: ``owner/name@revision``.
@@ -116,6 +119,9 @@ def resolve(text: str) -> Entry:
         return Entry(path.stem, path.stem, Gguf(str(path.absolute())))
     if path.suffix.lower() == ".safetensors" and path.is_file():
         path = path.parent
+    if _holds_vectors(path):
+        path = path.absolute()
+        return Entry(path.stem, path.stem, Vectors(str(path)), kind="encoder")
     if path.is_dir():
         path = path.absolute()
         name = path.resolve().name or str(path)
@@ -124,7 +130,8 @@ def resolve(text: str) -> Entry:
         raise UserError(
             what,
             "a file of this kind holds no model that can be read",
-            "Choose a .gguf file, or a folder with config.json and model.safetensors",
+            "Choose a .gguf file, word vectors (.txt, .vec or word2vec's .bin), or a folder with "
+            "config.json and model.safetensors",
         )
     looks_like_path = text.startswith((".", "~", os.sep)) or path.is_absolute() or "\\" in text
     match = ID.fullmatch(text)
@@ -137,3 +144,18 @@ def resolve(text: str) -> Entry:
         )
     repo, revision = match["repo"], match["revision"] or "main"
     return Entry(text, repo.split("/")[-1], Hub(repo, revision))
+
+
+def _holds_vectors(path: Path) -> bool:
+    """Whether a file or folder is to be read as word vectors. Looks at names, and at a .bin."""
+    from engine.models.vectors import looks_binary, table_file
+
+    if path.is_dir():
+        return table_file(path) is not None
+    suffix = path.suffix.lower()
+    try:
+        return path.is_file() and (
+            suffix in (".txt", ".vec") or (suffix == ".bin" and looks_binary(path))
+        )
+    except OSError:
+        return False

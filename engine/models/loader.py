@@ -13,8 +13,9 @@ from torch import Tensor
 
 from engine.errors import UserError
 from engine.models.families.spec import FamilySpec, Reader, family_specs
+from engine.models.sources.folder import WORD_VECTORS
 from engine.models.store import ModelSource
-from engine.models.text import TokenReader
+from engine.models.text import TextReader, TokenReader
 from engine.types import ModelInfo, Progress
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ class Loaded:
 
     info: ModelInfo
     reader: Reader
-    reader_of_text: TokenReader
+    reader_of_text: TextReader
     embedding: Tensor
     embedding_norms: Tensor
     spaces: dict[int, Space]
@@ -84,6 +85,8 @@ def load_steps(source: ModelSource, device: str) -> Generator[Progress, None, Lo
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
     yield Progress(f"Opening {source.title}", 0.0)
+    if source.family == WORD_VECTORS:
+        return _load_vectors(source, place)
     try:
         config = transformers.AutoConfig.from_pretrained(source.folder, local_files_only=True)
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -121,6 +124,15 @@ def load_steps(source: ModelSource, device: str) -> Generator[Progress, None, Lo
         spaces=spaces,
         weight_bytes=weight_bytes,
     )
+
+
+def _load_vectors(source: ModelSource, place: torch.device) -> Loaded:
+    from engine.latent.store import spaces_for
+    from engine.models.vectors_model import open_vectors
+
+    info, reader, words, table, norms = open_vectors(source, place)
+    spaces = spaces_for(info, place)
+    return Loaded(_with_spaces(info, spaces), reader, words, table, norms, spaces, table.nbytes)
 
 
 def _family_of(config: Any, what: str) -> FamilySpec:

@@ -12,7 +12,7 @@ import json
 import re
 from collections.abc import Iterator
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from engine.errors import UserError
 from engine.types import Token
@@ -62,6 +62,28 @@ def show_bytes(data: bytes) -> str:
             shown += "⟨" + rest[error.start : stop].hex(" ").upper() + "⟩"
             rest = rest[stop:]
     return shown
+
+
+class TextReader(Protocol):
+    """What reads texts for a model, and shows what its ids stand for."""
+
+    @property
+    def has_chat(self) -> bool:
+        """Whether the model came with a template for conversations."""
+
+    def read(self, text: str) -> tuple[Token, ...]:
+        """Tokenize `text`, special tokens included."""
+
+    def read_chat(self, text: str) -> tuple[Token, ...]:
+        """Tokenize `text` as one turn of a user in a conversation."""
+
+    def token(
+        self, id_: int, start: int = 0, end: int = 0, special: bool = False, text: str = ""
+    ) -> Token:
+        """Make the `Token` of an id, standing at ``text[start:end]``."""
+
+    def show(self, id_: int) -> str:
+        """How a vocabulary entry is drawn where it stands alone."""
 
 
 class _Piece(NamedTuple):

@@ -17,6 +17,8 @@ def answer(passed: Pass, query: NeighboursQuery) -> NeighboursResult:
     if table.shape[1] != states.shape[1]:
         raise NotAnswerable("The input embedding of this model is narrower than its states")
     state = states[query.position].float()
+    if not state.any():
+        raise NotAnswerable("This token has no vector: it is not in the model's vocabulary")
     scores = (table @ state.to(table.dtype)).float()  # (V,)
     scores = scores / (passed.loaded.embedding_norms * state.norm()).clamp(min=1e-12)
     best = torch.topk(scores, min(query.count, len(scores)))

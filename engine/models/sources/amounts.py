@@ -61,6 +61,12 @@ def hashed(path: Path, text: str) -> Steps[str]:
     return digest.hexdigest()
 
 
+def stamp(file: Path) -> str:
+    """What changes when a file does, without reading it."""
+    stat = file.stat()
+    return f"{file.resolve()} {stat.st_size} {stat.st_mtime_ns}"
+
+
 def copied(source: IO[bytes], target: Path, total: int, text: str) -> Steps[None]:
     """Write everything that can be read from `source` to `target`."""
     target.parent.mkdir(parents=True, exist_ok=True)

@@ -26,6 +26,8 @@ TOKENIZERS = (
     "source.spm",
 )
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.pickle")
+WORD_VECTORS = "word-vectors"
+"""The model_type of a folder that holds static word vectors, see `engine.models.vectors`."""
 INDEX = "model.safetensors.index.json"
 
 
@@ -178,6 +180,8 @@ def _check_config(folder: Path, names: set[str], what: str) -> None:
             "config.json does not say which kind of model it is (model_type)",
             "Save the model with transformers' save_pretrained",
         )
+    if model_type == WORD_VECTORS:
+        return
     # What transformers knows is loaded with its own code; code that came with a model is not run.
     if not known_to_transformers(model_type):
         if "auto_map" in config:

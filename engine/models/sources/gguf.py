@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from engine.errors import UserError
-from engine.models.sources.amounts import hashed, size_text, within
+from engine.models.sources.amounts import hashed, size_text, stamp, within
 from engine.models.sources.base import Fetched, Pinned, Source, Steps, safe_name
 from engine.models.sources.process import run_module
 
@@ -63,17 +63,17 @@ class Gguf(Source, frozen=True, tag="gguf"):
 
     def same(self, origin: Mapping[str, str]) -> bool:
         """Whether `origin` tells of this very file, unchanged since."""
-        return self.file.is_file() and origin.get("stamp") == _stamp(self.file)
+        return self.file.is_file() and origin.get("stamp") == stamp(self.file)
 
     def pin(self, entry: Entry) -> Steps[Pinned]:
         """Look at the header, then hash the file."""
         header = read_header(self.file)
         try:
-            stamp = _stamp(self.file)
+            mark = stamp(self.file)
             sha256 = yield from hashed(self.file, f"Reading {entry.title}")
         except OSError as error:
             raise _unreadable(self.file, error) from error
-        return PinnedGguf(self.file, sha256, stamp, header)
+        return PinnedGguf(self.file, sha256, mark, header)
 
 
 @dataclass(frozen=True)
@@ -237,12 +237,6 @@ def _value(stream: IO[bytes], kind: int) -> object:
     else:
         _take(stream, count * struct.calcsize(_SCALARS[inner]))
     return None
-
-
-def _stamp(file: Path) -> str:
-    """What changes when a file does, without reading it."""
-    stat = file.stat()
-    return f"{file.resolve()} {stat.st_size} {stat.st_mtime_ns}"
 
 
 def _unreadable(file: Path, error: OSError) -> UserError:
