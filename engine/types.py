@@ -236,9 +236,10 @@ class LatentResult(Result):
     """The posterior q(z|x) = N(mu, exp(logvar)) of each token's state, and its 2-D picture.
 
     `mu`, `logvar` (T, Z). `xy` (T, 2) and `covariance` (T, 2, 2) are the posterior's mean and
-    covariance after the picture's projection (μ itself where Z is 2, else the first two principal
-    components of the reference μ). `reference` (N, 2) are held-out states under the same
-    projection, `labels` indexes `label_names` (N,). `card` holds the space's measured figures.
+    covariance after the picture's projection (the first two dimensions of μ, or the first two
+    principal components of the reference μ: the card's ``plane`` says which). `reference` (N, 2)
+    are held-out states under the same projection, `labels` indexes `label_names` (N,). `card` holds
+    the space's measured figures.
     """
 
     layer: int

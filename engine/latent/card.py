@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 
 from engine.errors import UserError
 from engine.types import ModelInfo
 
 FORMAT = 1
+
+Plane = Literal["first two dimensions of μ", "first two principal components of μ"]
+"""What a space's picture shows."""
 
 
 class Figures(msgspec.Struct, frozen=True):
@@ -18,7 +23,9 @@ class Figures(msgspec.Struct, frozen=True):
     `mutual_information` (nats) cannot exceed `mutual_information_limit`, the logarithm of the
     number of states it was estimated from. The shares of variance explained are of standardised
     states rebuilt from μ, beside those of PCA with as many dimensions; ``ordinary`` leaves out each
-    passage's first token, whose state is like no other (and fits that PCA without them).
+    passage's first token, whose state is like no other (and fits that PCA without them). What the
+    two dimensions of the picture explain, the others being 0, and their trustworthiness stand
+    beside those of the first two principal components of the states.
     """
 
     held_out_states: int
@@ -34,6 +41,10 @@ class Figures(msgspec.Struct, frozen=True):
     pca_explained_variance: float
     ordinary_explained_variance: float
     pca_ordinary_explained_variance: float
+    picture_explained_variance: float
+    pca_picture_explained_variance: float
+    trustworthiness: float
+    pca_trustworthiness: float
 
 
 class Card(msgspec.Struct, frozen=True):
@@ -53,6 +64,7 @@ class Card(msgspec.Struct, frozen=True):
     passage_length: int
     train_states: int
     choose_states: int
+    plane: Plane
     epochs: int
     best_epoch: int
     seconds: float
@@ -153,6 +165,7 @@ def described(card: Card) -> str:
         f"- Settings: {settings}.",
         f"- Made on {card.date} in {card.seconds / 60:.0f} minutes on {card.device} with torch "
         f"{card.torch}: `{card.command}`.",
+        f"- Its picture shows the {card.plane}.",
         f"- Weights are kept as {card.precision} (ELBO before rounding: "
         f"{card.elbo_in_float32:.2f}). The likelihood is Gaussian with one learned variance.",
         "",
@@ -179,6 +192,14 @@ def described(card: Card) -> str:
         (
             f"the same without first tokens; PCA of {card.latent}",
             f"{held.ordinary_explained_variance:.4f}; {held.pca_ordinary_explained_variance:.4f}",
+        ),
+        (
+            "the picture's two dimensions alone; PCA of 2",
+            f"{held.picture_explained_variance:.4f}; {held.pca_picture_explained_variance:.4f}",
+        ),
+        (
+            "trustworthiness of the picture; PCA of 2",
+            f"{held.trustworthiness:.3f}; {held.pca_trustworthiness:.3f}",
         ),
     ]
     lines += [f"| on {held.held_out_states:,} held-out states | measured |", "|---|---|"]

@@ -23,6 +23,9 @@ from engine.latent.vae import (
 LOOKED_AT = 4096
 """Most states that mutual information is estimated from: it takes the square of their number."""
 
+MAPPED = 1500
+"""Most states that a picture's trustworthiness is measured with."""
+
 
 def measure(space: Space, states: States, ordinary: Pca | None = None, seed: int = 0) -> Figures:
     """Measure a space on held-out states.
@@ -46,6 +49,8 @@ def measure(space: Space, states: States, ordinary: Pca | None = None, seed: int
     bound = evidence_bound(vae, x, generator)
     rng = np.random.default_rng(seed)
     some = torch.from_numpy(rng.permutation(len(states))[:LOOKED_AT])
+    few = some[:MAPPED]
+    flat = space.origin + space.project(mu) @ torch.linalg.pinv(space.axes)  # back into (N, Z)
     return Figures(
         held_out_states=len(states),
         elbo=bound.elbo,
@@ -60,7 +65,36 @@ def measure(space: Space, states: States, ordinary: Pca | None = None, seed: int
         pca_explained_variance=explained_variance(x, space.pca.rebuild(x)),
         ordinary_explained_variance=explained_variance(x[later], rebuilt[later]),
         pca_ordinary_explained_variance=_pca(x[later], ordinary or space.pca),
+        picture_explained_variance=explained_variance(x, vae.mean(flat)),
+        pca_picture_explained_variance=_pca(x, Pca(space.pca.mean, space.pca.axes[:, :2])),
+        trustworthiness=trustworthiness(x[few], space.project(mu[few])),
+        pca_trustworthiness=trustworthiness(x[few], space.pca.scores(x[few])[:, :2]),
     )
+
+
+def trustworthiness(x: Tensor, picture: Tensor, neighbours: int = 10) -> float:
+    """How far neighbours in a picture are neighbours in truth, 0 to 1 (Venna & Kaski 2001).
+
+    1 − 2/(N k (2N − 3k − 1)) Σ_i Σ_{j ∈ U_k(i)} (r(i, j) − k), where U_k(i) are those of the k
+    nearest to i in the picture that are not among its k nearest in truth, and r(i, j) says the
+    how-manieth neighbour of i in truth j is.
+
+    Parameters
+    ----------
+    x, picture : Tensor
+        (N, D) and (N, 2), N > 1. k = `neighbours` is lowered to less than N / 2, where the measure
+        is defined.
+    """
+    count = len(x)
+    k = max(1, min(neighbours, (count - 1) // 2))
+    apart = torch.cdist(x.double(), x.double()).fill_diagonal_(-1)
+    order = apart.argsort(dim=1)  # itself first
+    ranks = torch.empty_like(order)
+    ranks.scatter_(1, order, torch.arange(count).expand(count, count).contiguous())
+    near = torch.cdist(picture.double(), picture.double()).fill_diagonal_(torch.inf)
+    chosen = near.topk(k, dim=1, largest=False).indices  # (N, k)
+    intruding = (ranks.gather(1, chosen) - k).clamp(min=0).sum()
+    return 1 - 2 * float(intruding) / (count * k * (2 * count - 3 * k - 1))
 
 
 def _pca(x: Tensor, pca: Pca) -> float:

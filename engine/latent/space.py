@@ -24,7 +24,7 @@ from torch import Tensor
 from engine.errors import UserError
 from engine.files import replacing
 from engine.latent import card as cards
-from engine.latent.card import Card
+from engine.latent.card import Card, Plane
 from engine.latent.pca import Pca, principal_axes
 from engine.latent.vae import VAE
 from engine.types import Floats
@@ -124,25 +124,21 @@ class Space:
         return replace(self, vae=vae, card=msgspec.structs.replace(self.card, precision="float16"))
 
 
-def plane_of(mu: Tensor) -> tuple[Tensor, Tensor]:
-    """Origin (Z,) and axes (Z, 2) of the picture for reference points `mu` (N, Z).
-
-    μ itself where Z is 2, else its first two principal components.
-    """
-    width = mu.shape[1]
-    if width == 2:
-        return mu.new_zeros(2), torch.eye(2, dtype=mu.dtype, device=mu.device)
+def plane_of(mu: Tensor, plane: Plane) -> tuple[Tensor, Tensor]:
+    """Origin (Z,) and axes (Z, 2) of the picture for reference points `mu` (N, Z)."""
+    latent = mu.shape[1]
+    if plane == "first two dimensions of μ":
+        axes = torch.eye(latent, 2, dtype=mu.dtype, device=mu.device)
+        return mu.new_zeros(latent), axes
     mean, _, vectors = principal_axes(mu.double())
-    axes = mu.new_zeros(width, 2)
-    axes[:, : min(2, width)] = vectors[:, :2].to(mu.dtype)
-    return mean.to(mu.dtype), axes
+    return mean.to(mu.dtype), vectors[:, :2].to(mu.dtype).contiguous()
 
 
 def make(vae: VAE, pca: Pca, states: Tensor, labels: NDArray[np.int64], card: Card) -> Space:
     """A space whose reference cloud are `states` (N, D), labelled with `labels` (N,)."""
     with torch.no_grad():
         mu, _ = vae.posterior(vae.standard(states))
-    origin, axes = plane_of(mu)
+    origin, axes = plane_of(mu, card.plane)
     xy = ((mu - origin) @ axes).numpy().astype(np.float16).astype(np.float32)
     return Space(vae, origin, axes, xy, labels.astype(np.int64), pca, card)
 

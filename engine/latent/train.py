@@ -28,7 +28,7 @@ import torch
 
 from engine.errors import UserError
 from engine.files import replacing
-from engine.latent.card import Card, described
+from engine.latent.card import Card, Plane, described
 from engine.latent.corpus import (
     Passages,
     States,
@@ -42,7 +42,7 @@ from engine.latent.corpus import (
 from engine.latent.evaluation import measure
 from engine.latent.pca import Pca
 from engine.latent.space import SUFFIX, Space, load, make
-from engine.latent.training import Learning, Settings, Trained, train_steps
+from engine.latent.training import PLANE, Learning, Settings, Trained, train_steps
 from engine.models.catalogue import resolve
 from engine.models.loader import Loaded, load_steps
 from engine.models.store import acquire, open_spec
@@ -144,6 +144,7 @@ def _card(
         passage_length=cutting.length,
         train_states=int(trained.split.train.sum()),
         choose_states=int(trained.split.choose.sum()),
+        plane=_plane(trained.settings),
         epochs=trained.settings.epochs,
         best_epoch=trained.best,
         seconds=round(seconds, 1),
@@ -153,6 +154,12 @@ def _card(
         torch=torch.__version__.split("+")[0],
         device=device,
     )
+
+
+def _plane(settings: Settings) -> Plane:
+    """What the picture of a space trained so shows."""
+    flat = settings.latent <= PLANE or settings.picture > 0
+    return "first two dimensions of μ" if flat else "first two principal components of μ"
 
 
 def open_steps(model: str, device: str) -> Generator[Progress, None, Loaded]:
@@ -178,6 +185,7 @@ def run(given: argparse.Namespace, command: str) -> Generator[Progress, None, Sp
         beta=given.beta,
         warm_up=given.warm_up,
         free_bits=given.free_bits,
+        picture=given.picture,
         epochs=given.epochs,
         batch=given.batch,
         rate=given.rate,
@@ -209,6 +217,12 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--beta", type=float, default=usual.beta)
     made.add_argument("--warm-up", type=float, default=usual.warm_up)
     made.add_argument("--free-bits", type=float, default=usual.free_bits)
+    made.add_argument(
+        "--picture",
+        type=float,
+        default=usual.picture,
+        help="share of states rebuilt from the picture's two dimensions alone while training",
+    )
     made.add_argument("--epochs", type=int, default=usual.epochs)
     made.add_argument("--batch", type=int, default=usual.batch)
     made.add_argument("--rate", type=float, default=usual.rate)

@@ -29,6 +29,9 @@ from engine.latent.vae import (
 )
 from engine.types import Progress
 
+PLANE = 2
+"""Dimensions of the picture."""
+
 LEAST = 50
 """Fewest states to train on: with less than this nothing can be said of how good a space is."""
 _LOOKED_AT = 1024  # states that mutual information is estimated from while training
@@ -46,6 +49,12 @@ class Settings:
         Weight of the KL term, and the share of all steps over which it grows from 0 to that.
     free_bits : float
         Nats a unit below which its KL is not pressed.
+    picture : float
+        Share of each step's states that are rebuilt from the first two dimensions alone ("nested
+        dropout", Rippel et al. 2014, 1402.0915). The picture is then these two: they carry what can
+        be told in two dimensions, where the first two principal components of μ carry two parts in
+        Z of it, all units varying alike. 0 leaves it at the principal components; where Z is 2
+        there is nothing to leave out.
     rate, decay : float
         AdamW's learning rate at the start of the cosine and its decay of the perceptrons' weights.
     seed : int
@@ -58,6 +67,7 @@ class Settings:
     beta: float = 1.0
     warm_up: float = 0.1
     free_bits: float = 0.5
+    picture: float = 0.5
     epochs: int = 40
     batch: int = 256
     rate: float = 1e-3
@@ -171,7 +181,8 @@ def train_steps(
     vae = _fresh(states, split, settings).to(device)
     x = vae.standard(states[torch.from_numpy(split.train)].to(device))
     check = vae.standard(states[torch.from_numpy(split.choose)].to(device))
-    optimizer = _optimizer(vae, settings)
+    log_noise = nn.Parameter(vae.log_noise.detach().clone())
+    optimizer = _optimizer(vae, log_noise, settings)
     order = torch.Generator().manual_seed(settings.seed)
     noise = torch.Generator(device).manual_seed(settings.seed)
     per_epoch = -(-len(x) // settings.batch)
@@ -189,7 +200,7 @@ def train_steps(
             for group in optimizer.param_groups:
                 group["lr"] = settings.rate * 0.5 * (1 + math.cos(math.pi * share))
             beta = settings.beta * min(1.0, share / settings.warm_up if settings.warm_up else 1.0)
-            loss = _loss(vae, x[part.to(x.device)], beta, settings.free_bits, noise)
+            loss = _loss(vae, x[part.to(x.device)], log_noise, beta, settings, noise)
             if not torch.isfinite(loss):
                 raise TrainingStopped(
                     f"the loss was no longer a number in epoch {number}; the weights of epoch "
@@ -236,7 +247,7 @@ def _fresh(states: Tensor, split: Split, settings: Settings) -> VAE:
     return vae
 
 
-def _optimizer(vae: VAE, settings: Settings) -> torch.optim.AdamW:
+def _optimizer(vae: VAE, log_noise: nn.Parameter, settings: Settings) -> torch.optim.AdamW:
     curves = {"encoder_curve", "decoder_curve"}
     named = list(vae.named_parameters())
     decayed = [p for name, p in named if name.split(".")[0] in curves and p.ndim == 2]
@@ -244,17 +255,32 @@ def _optimizer(vae: VAE, settings: Settings) -> torch.optim.AdamW:
     rest = [p for _, p in named if id(p) not in known]
     groups = [
         {"params": decayed, "weight_decay": settings.decay},
-        {"params": rest, "weight_decay": 0.0},
+        {"params": [*rest, log_noise], "weight_decay": 0.0},
     ]
     return torch.optim.AdamW(groups, lr=settings.rate)
 
 
-def _loss(vae: VAE, x: Tensor, beta: float, least: float, noise: torch.Generator) -> Tensor:
-    """−E ln p(x|z) + β Σ_d max(λ, KL_d), in nats a dimension of the state."""
+def _loss(
+    vae: VAE, x: Tensor, log_noise: Tensor, beta: float, settings: Settings, noise: torch.Generator
+) -> Tensor:
+    """−E ln p(x|z) + β Σ_d max(λ, KL_d), in nats a dimension of the state.
+
+    The first rows are decoded from the picture's two dimensions alone, the others being 0; of them
+    only these two are charged, and their error has a variance `log_noise` of its own.
+    """
     mu, logvar = vae.posterior(x)
-    fit = vae.log_likelihood(x, sample(mu, logvar, noise)).mean()
-    kl = free_bits(kl_divergence(mu, logvar).mean(dim=0), least)
-    return (beta * kl - fit) / vae.width
+    kl = kl_divergence(mu, logvar)  # (N, Z)
+    flat = round(settings.picture * len(x)) if vae.latent > PLANE else 0
+    seen = torch.ones_like(mu)
+    seen[:flat, PLANE:] = 0
+    rebuilt = vae.mean(sample(mu, logvar, noise) * seen)
+    error = (x - rebuilt).square().mean(dim=-1)  # (N,)
+    spread = torch.cat([log_noise.expand(flat), vae.log_noise.expand(len(x) - flat)])
+    fit = -0.5 * (math.log(2 * math.pi) + spread + error / spread.exp()).mean()
+    counted = seen.sum(dim=0)  # (Z,)
+    charged = (kl * seen).sum(dim=0) / counted.clamp(min=1)
+    cost = free_bits(charged, settings.free_bits, counted / len(x))
+    return beta * cost / vae.width - fit
 
 
 @torch.no_grad()

@@ -187,13 +187,16 @@ def kl_per_dimension(mu: Tensor, logvar: Tensor) -> Tensor:
     return kl_divergence(mu, logvar).mean(dim=0)
 
 
-def free_bits(kl: Tensor, least: float) -> Tensor:
+def free_bits(kl: Tensor, least: float, share: Tensor | None = None) -> Tensor:
     """Σ_d max(λ, KL_d) of unit means `kl` (Z,) and λ = `least`, in nats.
+
+    With `share` (Z,), each unit counts that much of once.
 
     A unit gains nothing from falling below λ, so it is not given up early in training (Kingma et
     al. 2016, 1606.04934).
     """
-    return kl.clamp(min=least).sum()
+    kept = kl.clamp(min=least)
+    return kept.sum() if share is None else (share * kept).sum()
 
 
 def active_units(mu: Tensor) -> int:

@@ -52,7 +52,8 @@ def draw(figure: Figure, snapshot: Snapshot, options: FigureOptions) -> None:
     _ellipses(on, found)
     _path(on, found.xy)
     style.points(on, found.xy, labels)
-    if size == 2:
+    # A space may be trained so that its first two dimensions are the picture.
+    if size == 2 or str(found.card.get("plane", "")).startswith("first two dimensions"):
         on.set(xlabel="z₁", ylabel="z₂")
     else:
         on.set(xlabel="first principal component of μ", ylabel="second principal component of μ")

@@ -74,6 +74,8 @@ def test_its_card_meets_what_is_asked_of_a_space(path: Path) -> None:
     assert len(held.kl_per_dim) == card.latent
     assert held.explained_variance > held.pca_explained_variance
     assert held.ordinary_explained_variance > held.pca_ordinary_explained_variance
+    assert held.picture_explained_variance > held.pca_picture_explained_variance
+    assert held.trustworthiness > held.pca_trustworthiness
     assert 0 < held.mutual_information <= held.mutual_information_limit + 0.5
     assert held.elbo == pytest.approx(held.reconstruction - held.kl)
     # Half precision on disk is for spaces that do not suffer from it.

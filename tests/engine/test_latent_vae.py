@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from engine.errors import UserError
+from engine.latent.evaluation import trustworthiness
 from engine.latent.pca import Pca
 from engine.latent.training import (
     Learning,
@@ -87,6 +88,25 @@ def test_free_bits_give_a_unit_its_least() -> None:
     assert kl.grad is not None
     assert kl.grad[0] == 0  # nothing is gained by pressing it further
     assert kl.grad[2] == 1
+
+
+def test_free_bits_may_count_units_by_share() -> None:
+    kl = torch.tensor([0.1, 2.0])
+    assert float(free_bits(kl, 0.5, torch.tensor([1.0, 0.5]))) == pytest.approx(1.5)
+
+
+def test_trustworthiness_by_hand() -> None:
+    """Five points on a line, whose picture swaps the first and the last.
+
+    The nearest in the picture are 0 → 3, 1 → 4, 2 → 1, 3 → 2 and 4 → 1; in truth these are the
+    third, the fourth, the first, the first and the third nearest.
+    """
+    x = torch.tensor([[0.0], [1.0], [2.1], [3.3], [4.6]])
+    picture = torch.tensor([[5.0, 0], [0.9, 0], [2.1, 0], [3.4, 0], [0.0, 0]])
+    intruding = (3 - 1) + (4 - 1) + (1 - 1) + (1 - 1) + (3 - 1)
+    found = trustworthiness(x, picture, neighbours=1)
+    assert found == pytest.approx(1 - 2 * intruding / (5 * 1 * (2 * 5 - 3 * 1 - 1)))
+    assert trustworthiness(x, x.expand(5, 2) * 2, neighbours=1) == 1
 
 
 def test_active_units_count_variances_above_a_hundredth() -> None:
@@ -253,6 +273,26 @@ def test_what_a_line_cannot_follow_is_found() -> None:
     rebuilt = result.vae.mean(result.vae.posterior(x)[0])
     line = explained_variance(x, Pca.of(x, 1).rebuild(x))
     assert explained_variance(x, rebuilt) > line + 0.1
+
+
+def test_the_first_two_dimensions_tell_what_two_can() -> None:
+    """Clusters in six dimensions: with `picture` two latent ones alone tell them apart."""
+    generator = torch.Generator().manual_seed(0)
+    centres = torch.randn(10, 6, generator=generator) * 3
+    which = torch.randint(10, (1200,), generator=generator)
+    states = centres[which] + 0.3 * torch.randn(1200, 6, generator=generator)
+    rebuilt = {}
+    for picture in (0.0, 0.5):
+        quick = Settings(
+            latent=4, hidden=32, epochs=10, batch=128, rate=1e-2, seed=1, picture=picture
+        )
+        vae = drain(train_steps(states, passages(1200), quick)).vae
+        x = vae.standard(states)
+        with torch.no_grad():
+            mu, _ = vae.posterior(x)
+        mu[:, 2:] = 0
+        rebuilt[picture] = explained_variance(x, vae.mean(mu))
+    assert rebuilt[0.5] > rebuilt[0.0] + 0.1
 
 
 def test_training_raises_the_bound_and_tells_of_it(trained: Trained) -> None:
