@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from PySide6.QtCore import QEvent, QObject, QPointF, QRectF, QSize, Qt
 from PySide6.QtGui import QColor, QFontMetrics, QMouseEvent, QPainter, QPaintEvent
 from PySide6.QtWidgets import QSizePolicy, QToolTip, QWidget
@@ -135,7 +135,7 @@ class LengthColumn(QWidget):
         self._values = np.zeros(0)
         self._labels: tuple[str, ...] = ()
         self._marks = NO_MARKS
-        self._place: tuple[object, ...] = ()
+        self._place = (0.0, 0.0, 0.0, 0.0)
         self._cap = 1.0
         self.setFixedWidth(self.WIDTH)
         self.setMouseTracking(True)
@@ -149,6 +149,8 @@ class LengthColumn(QWidget):
         largest = float(finite.max(initial=0.0))
         self._cap = min(largest, OUTLIER * float(np.median(finite))) if len(finite) else 1.0
         self._cap = self._cap or largest or 1.0
+        # The map may have its new rows by now: then its painting is no news.
+        self._place = self._rows_now()
         self.update()
 
     def set_marks(self, marks: Marks) -> None:
@@ -164,13 +166,15 @@ class LengthColumn(QWidget):
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         """Follow the map: it says by painting that its rows have moved."""
-        if watched is self._beside and event.type() == QEvent.Type.Paint:
-            plot, cell = self._beside.plot_rect(), self._beside.cell_rect(0, 0)
-            place = (plot.top(), plot.height(), cell.top(), cell.height())
-            if place != self._place:
-                self._place = place
-                self.update()
+        painted = watched is self._beside and event.type() == QEvent.Type.Paint
+        if painted and self._rows_now() != self._place:
+            self.update()
         return False
+
+    def _rows_now(self) -> tuple[float, float, float, float]:
+        """Top and height of the map's picture, then of its first row."""
+        plot, cell = self._beside.plot_rect(), self._beside.cell_rect(0, 0)
+        return plot.top(), plot.height(), cell.top(), cell.height()
 
     def mouseMoveEvent(self, event: QMouseEvent) -> None:
         """Say the number under the mouse."""
@@ -185,36 +189,50 @@ class LengthColumn(QWidget):
         painter = QPainter(self)
         painter.fillRect(self.rect(), QColor(colours.panel))
         painter.setFont(theme.tabular(theme.ui_font(theme.SMALL)))
-        plot = self._beside.plot_rect()
+        self._place = self._rows_now()
+        top, height, start, high = self._place
         painter.setPen(QColor(colours.muted))
         foot = QRectF(0, self.height() - 24, self.width(), 24)
         if len(self._values):
             painter.drawText(foot, Qt.AlignmentFlag.AlignCenter, self._quantity)
-        painter.setClipRect(QRectF(0, plot.top(), self.width(), plot.height()))
-        room = self.width() - 8.0
-        for row, value in enumerate(self._values):
-            cell = self._beside.cell_rect(row, 0)
-            if not np.isfinite(value) or not cell.bottom() >= plot.top():
-                continue
-            if cell.top() > plot.bottom():
-                break
-            cut = value > self._cap * (1 + 1e-9)
-            wide = max(room * min(value / self._cap, 1.0), 1.0)
-            gap = 1.0 if cell.height() >= 4 else 0.0
-            bar = QRectF(4, cell.top() + gap, wide, max(cell.height() - 2 * gap, 1.0))
-            selected = row == self._marks.selected
-            hovered = row == self._marks.hovered
-            fill = QColor(colours.accent if selected else colours.muted)
-            # Faint enough for the number that is written over it.
-            fill.setAlpha(130 if selected or hovered else 60)
-            painter.fillRect(bar, fill)
-            if cut:
-                # Two gaps near the end, as a broken axis has them.
-                for x in (room - 6, room - 2):
-                    painter.fillRect(QRectF(x, bar.top(), 2, bar.height()), QColor(colours.panel))
-            if cell.height() >= 13:
-                painter.setPen(QColor(colours.text))
-                inner = QRectF(7, cell.top(), self.width() - 8, cell.height())
-                level = Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft
-                painter.drawText(inner, level, length(value))
+        painter.setClipRect(QRectF(0, top, self.width(), height))
+        tops = start + high * np.arange(len(self._values), dtype=np.float64)  # (R,)
+        seen = np.isfinite(self._values) & (tops + high >= top) & (tops <= top + height)
+        self._paint_bars(painter, np.flatnonzero(seen), tops, high)
+        if high >= 13:
+            painter.setPen(QColor(colours.text))
+            level = Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft
+            for row in np.flatnonzero(seen):
+                inner = QRectF(7, tops[row], self.width() - 8, high)
+                painter.drawText(inner, level, length(self._values[row]))
         painter.end()
+
+    def _paint_bars(
+        self, painter: QPainter, rows: NDArray[np.intp], tops: NDArray[np.float64], high: float
+    ) -> None:
+        """Draw the bars of `rows`; `tops` (R,) says where each of all rows begins."""
+        colours = theme.current()
+        room = self.width() - 8.0
+        values = self._values[rows]
+        wide = np.maximum(room * np.minimum(values / self._cap, 1.0), 1.0).tolist()
+        gap = 1.0 if high >= 4 else 0.0
+        thick = max(high - 2 * gap, 1.0)
+        marked = {self._marks.selected, self._marks.hovered} - {None}
+        plain, faint = [], QColor(colours.muted)
+        faint.setAlpha(60)
+        painter.setPen(Qt.PenStyle.NoPen)
+        for row, y, across in zip(rows.tolist(), (tops[rows] + gap).tolist(), wide, strict=True):
+            bar = QRectF(4, y, across, thick)
+            if row not in marked:
+                plain.append(bar)
+                continue
+            fill = QColor(colours.accent if row == self._marks.selected else colours.muted)
+            # Faint enough for the number that is written over it.
+            fill.setAlpha(130)
+            painter.fillRect(bar, fill)
+        painter.setBrush(faint)
+        painter.drawRects(plain)
+        # Two gaps near the end, as a broken axis has them.
+        painter.setBrush(QColor(colours.panel))
+        cut = (tops[rows][values > self._cap * (1 + 1e-9)] + gap).tolist()
+        painter.drawRects([QRectF(x, y, 2, thick) for y in cut for x in (room - 6, room - 2)])

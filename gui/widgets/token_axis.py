@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from PySide6.QtCore import QRectF, Qt
 from PySide6.QtGui import QColor, QFont, QFontMetrics, QPainter, QPen
@@ -36,6 +37,7 @@ class Marks:
 NO_MARKS = Marks()
 
 
+@lru_cache(maxsize=1 << 14)
 def token_label(text: str) -> str:
     """Make a token's text fit for an axis: without blanks around it, other marks made visible."""
     shown = visible(text)
