@@ -28,7 +28,7 @@ def layer_of(passed: Pass, layer: int, stack: Stack | None) -> tuple[Stack, Atte
         raise NotAnswerable(f"{info.title} has attention in layers 0 to {len(layers) - 1}")
     if not layers[layer].heads:
         there = ", ".join(str(number) for number, one in enumerate(layers) if one.heads)
-        raise NotAnswerable(f"Layer {layer} of {info.title} has no attention, only {there} have")
+        raise NotAnswerable(f"Layer {layer} of {info.title} does not attend; these do: {there}")
     return chosen, layers[layer]
 
 

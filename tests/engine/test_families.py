@@ -38,7 +38,7 @@ def test_a_layer_without_attention_is_named(tmp_path: Path) -> None:
     snapshot = ask(engine, "The dog", AttentionQuery(0), AttentionQuery(1), MosaicQuery())
     assert set(snapshot.results) == {AttentionQuery(1), MosaicQuery()}
     assert "Layer 0" in snapshot.refused[AttentionQuery(0)]
-    assert "only 1 have" in snapshot.refused[AttentionQuery(0)]
+    assert "these do: 1" in snapshot.refused[AttentionQuery(0)]
 
 
 @pytest.mark.parametrize("name", ["bloom", "gptj"])

@@ -132,6 +132,22 @@ CAUSAL: dict[str, Family] = {
             embedding_multiplier=2.0,
         )
     ),
+    # Its head has layers of its own.
+    "modernbert_decoder": Family(
+        lambda: transformers.ModernBertDecoderConfig(
+            **PLAIN, local_attention=8, global_attn_every_n_layers=2, **MARKS
+        )
+    ),
+    "llama4": Family(
+        lambda: transformers.Llama4TextConfig(
+            **GROUPED,
+            head_dim=8,
+            num_local_experts=2,
+            intermediate_size_mlp=48,
+            attention_chunk_size=8,
+            **MARKS,
+        )
+    ),
     "cohere": Family(lambda: transformers.CohereConfig(**GROUPED, logit_scale=0.25)),
 }
 

@@ -16,7 +16,7 @@ from transformers.models.auto.modeling_auto import (
 )
 
 from engine.models.cache import ArenaCache
-from engine.models.families.spec import FamilySpec, Ran, Reader, stack_of_blocks
+from engine.models.families.spec import FamilySpec, Ran, Reader, base_of, stack_of_blocks
 from engine.models.recorder import listening
 from engine.trace import Trace
 from engine.types import Stack
@@ -27,7 +27,12 @@ class DecoderReader(Reader):
 
     def find_blocks(self) -> Mapping[Stack, Sequence[nn.Module]]:
         """The one stack's blocks."""
-        return {"decoder": stack_of_blocks(self.model.base_model, self.config.num_hidden_layers)}
+        return {"decoder": stack_of_blocks(self.base, self.config.num_hidden_layers)}
+
+    @property
+    def base(self) -> Any:
+        """The model without its head."""
+        return base_of(self.model)
 
     def stack_of(self, module: nn.Module) -> Stack:
         """There is only one."""
@@ -66,9 +71,7 @@ class DecoderReader(Reader):
 
     def run(self, suffix: list[int], cache: ArenaCache) -> Any:
         """Run tokens over the cache of those before them."""
-        return self.model.base_model(
-            input_ids=self.tensor(suffix), past_key_values=cache, use_cache=True
-        )
+        return self.base(input_ids=self.tensor(suffix), past_key_values=cache, use_cache=True)
 
     def note(self, trace: Trace, output: Any) -> None:
         """Add to a trace what no hook saw of a pass."""

@@ -28,7 +28,7 @@ class RecurrentReader(DecoderReader):
     def has_attention(self) -> bool:
         """Whether any layer attends, through the registry."""
         return self.model.config._attn_implementation == NAME and any(
-            hasattr(module, "is_causal") for module in self.model.base_model.modules()
+            hasattr(module, "is_causal") for module in self.base.modules()
         )
 
     def read(
@@ -46,7 +46,7 @@ class RecurrentReader(DecoderReader):
             trace.attention["decoder"] = [LayerAttention() for _ in self.blocks["decoder"]]
         recorder = Recorder(trace, self.stack_of, 0, False, cancelled, gaps=True)
         with listening(recorder, self.blocks):
-            output = self.model.base_model(input_ids=self.tensor(ids), use_cache=False)
+            output = self.base(input_ids=self.tensor(ids), use_cache=False)
         trace.final.append(output[0][0])
         trace.ids = list(ids)
         return trace, Ran(1, len(ids), 0)

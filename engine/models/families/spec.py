@@ -128,8 +128,12 @@ class _States(tuple[Tensor]):
 @contextmanager
 def _giving(model: Any, states: Tensor) -> Iterator[None]:
     """Let all of `model` but its head do nothing and give `states` (1, n, D)."""
-    # Some heads ask the whole below them, some (OPT's, T5's) its decoder.
-    parts = [part for part in (model.base_model, model.get_decoder()) if part is not model]
+    base, decoder = base_of(model), model.get_decoder()
+    parts = [base] if base is not model else []
+    # Some heads ask the decoder within it (OPT's), or there is no whole below the head (T5's). Else
+    # what goes by that name may be a part of the head (ModernBERT's).
+    if decoder is not base and decoder is not model and decoder in base.modules():
+        parts.append(decoder)
     for part in parts:
         part.forward = lambda *_args, **_kwargs: _States((states,))
     try:
@@ -189,6 +193,12 @@ def family_specs() -> tuple[FamilySpec, ...]:
             raise TypeError(f"{module.name} has no FAMILY record")
         specs.append(spec)
     return tuple(sorted(specs, key=lambda spec: -spec.priority))
+
+
+def base_of(model: Any) -> Any:
+    """A model without its head; the model itself where it is not built around such a part."""
+    # Llama 4 names its part otherwise than it says it does.
+    return model.base_model if model.base_model is not model else getattr(model, "model", model)
 
 
 def stack_of_blocks(root: nn.Module, count: int) -> Sequence[nn.Module]:

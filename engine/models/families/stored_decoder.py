@@ -24,7 +24,7 @@ class StoredDecoderReader(DecoderReader):
 
     def __init__(self, model: Any) -> None:
         super().__init__(model)
-        base = model.base_model
+        base = self.base
         self.habits = habits(base, self.blocks["decoder"], self.config.vocab_size)
         if self.habits.own_states:
             self.blocks = {}
@@ -61,7 +61,7 @@ class StoredDecoderReader(DecoderReader):
         }
         if self._caches:
             asked |= {"past_key_values": cache, "use_cache": True}
-        return self.model.base_model(input_ids=self.tensor(suffix), **asked)
+        return self.base(input_ids=self.tensor(suffix), **asked)
 
     def note(self, trace: Trace, output: Any) -> None:
         """Keep maps, and states where the blocks could not be listened to."""
