@@ -50,8 +50,8 @@ class ScatterMap(Plane):
 
     Attributes
     ----------
-    written : list of int
-        The points whose labels had room when the map was last painted.
+    written : dict of int to QRectF
+        The points whose labels had room when the map was last painted, and where those stand.
     cloud_drawings : int
         How often the cloud was drawn.
     """
@@ -65,7 +65,7 @@ class ScatterMap(Plane):
     def __init__(self, name: str, *, joined: bool = False, parent: QWidget | None = None) -> None:
         super().__init__(name, parent)
         self.joined = joined
-        self.written: list[int] = []
+        self.written: dict[int, QRectF] = {}
         self.cloud_drawings = 0
         self._xy: Points = np.empty((0, 2))
         self._start: Points = self._xy
@@ -322,7 +322,8 @@ class ScatterMap(Plane):
         if math.isnan(centre.x()) or not QRectF(self.rect()).contains(centre):
             return
         own = index == self._under_mouse and self._readout is not None and not self.panning
-        paint.paint_hovered(painter, centre, "" if own else self._labels[index], self.size())
+        label = "" if own else self._labels[index]
+        paint.paint_hovered(painter, centre, label, self.size(), self.written.get(index))
         if own and self._readout is not None:
             around = QRectF(centre.x() - 4, centre.y() - 4, 8, 8)
             draw_readout(painter, self.rect(), around, self._readout(index))

@@ -9,12 +9,18 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Points = NDArray[np.float64]
 """(T, 2) positions, float64 so that far zooms do not shake."""
+
+Rooms = NDArray[np.bool_]
+"""(T, 6): for each label, which of its six places are free."""
+
+Number = TypeVar("Number", float, NDArray[np.float64])
 
 Box = tuple[float, float, float, float]
 """Left, bottom, right, top in map units."""
@@ -119,22 +125,24 @@ def join(first: Box | None, second: Box | None) -> Box | None:
     )
 
 
-def ellipse_axes(covariance: NDArray[np.floating]) -> tuple[float, float, float] | None:
-    """The 1-σ ellipse of a (2, 2) covariance.
+def ellipse_axes(covariance: NDArray[np.floating]) -> NDArray[np.float64]:
+    """The 1-σ ellipses of covariances (T, 2, 2).
 
     Returns
     -------
-    major, minor, angle
-        Semi-axes in map units (square roots of the eigenvalues) and the major axis's direction in
-        radians, counter-clockwise from x. None where the matrix is not finite.
+    (T, 3)
+        Semi-axes in map units, the longer first (square roots of the eigenvalues), and the longer
+        one's direction in radians, counter-clockwise from x. NaN where a matrix is not finite.
     """
-    xx, xy, yy = float(covariance[0, 0]), float(covariance[0, 1]), float(covariance[1, 1])
-    if not (math.isfinite(xx) and math.isfinite(xy) and math.isfinite(yy)):
-        return None
-    middle, half = (xx + yy) / 2, math.hypot((xx - yy) / 2, xy)
-    # Rounding may leave the smaller eigenvalue a hair below zero.
-    major, minor = math.sqrt(max(middle + half, 0.0)), math.sqrt(max(middle - half, 0.0))
-    return major, minor, 0.5 * math.atan2(2 * xy, xx - yy)
+    given = covariance.astype(np.float64)
+    xx, xy, yy = given[:, 0, 0], given[:, 0, 1], given[:, 1, 1]
+    with np.errstate(invalid="ignore", over="ignore"):
+        middle, half = (xx + yy) / 2, np.hypot((xx - yy) / 2, xy)
+        # Rounding may leave the smaller eigenvalue a hair below zero.
+        major, minor = (np.sqrt(np.maximum(value, 0.0)) for value in (middle + half, middle - half))
+        made = np.stack([major, minor, 0.5 * np.arctan2(2 * xy, xx - yy)], axis=1)
+    made[~np.isfinite(made).all(axis=1)] = np.nan
+    return made
 
 
 def path_strengths(count: int) -> NDArray[np.float64]:
@@ -145,6 +153,35 @@ def path_strengths(count: int) -> NDArray[np.float64]:
     age = np.arange(max(count - 1, 0))[::-1]
     floor = 0.35 * min(1.0, 30 / max(count, 1))
     return floor + (0.85 - floor) * np.exp(-age / 20)
+
+
+def clipped_steps(
+    at: Points, width: float, height: float, beyond: float = 64.0
+) -> tuple[NDArray[np.intp], Points, Points]:
+    """The parts of a path's steps that lie on the map or up to `beyond` pixels from its edge.
+
+    A painter's arithmetic ends long before the numbers of a far zoom do.
+
+    Returns
+    -------
+    steps, starts, ends
+        (S,) which of the T − 1 steps are seen at all, and (S, 2) their ends in pixels.
+    """
+    start, along = at[:-1], np.diff(at, axis=0)
+    low, high = np.array([-beyond, -beyond]), np.array([width + beyond, height + beyond])
+    with np.errstate(all="ignore"):
+        first, second = (low - start) / along, (high - start) / along
+        # Where a step runs along an axis it is within the edges of the other everywhere or nowhere.
+        level = along == 0
+        within = (start >= low) & (start <= high)
+        enter = np.where(level, np.where(within, 0.0, 2.0), np.minimum(first, second)).max(axis=1)
+        leave = np.where(level, 1.0, np.maximum(first, second)).min(axis=1)
+        enter, leave = np.maximum(enter, 0.0), np.minimum(leave, 1.0)
+        steps = np.flatnonzero(enter < leave)
+    start, along = start[steps], along[steps]
+    enter, leave = enter[steps, None], leave[steps, None]
+    ends = np.where(leave == 1, at[steps + 1], start + leave * along)
+    return steps, start + enter * along, ends
 
 
 def ticks(low: float, high: float, scale: float, apart: float = 64.0) -> tuple[list[float], int]:
@@ -167,7 +204,7 @@ class LabelPlacer:
     """Finds places for labels that cover neither each other nor the points.
 
     The map is divided into cells of 4 pixels, so that a try costs one look into a small table
-    whatever the number of labels; 600 labels take milliseconds.
+    whatever the number of labels; which of hundreds of labels have no room is told for all at once.
 
     Parameters
     ----------
@@ -185,6 +222,52 @@ class LabelPlacer:
         """Keep labels away from a rectangle."""
         self._taken[self._cells(left, top, width, height)] = True
 
+    def take_points(self, at: Points, radius: float) -> None:
+        """Keep labels away from squares of `radius` pixels round finite points (T, 2)."""
+        rows, columns = self._taken.shape
+        low = np.floor((at - radius) / self.CELL).astype(np.intp)
+        high = np.floor((at + radius) / self.CELL).astype(np.intp)
+        # A square meets few cells: those at the same place within their squares go together.
+        most = math.ceil(2 * radius / self.CELL)
+        for down in range(most + 1):
+            for across in range(most + 1):
+                row, column = low[:, 1] + down, low[:, 0] + across
+                met = (row <= high[:, 1]) & (column <= high[:, 0])
+                met &= (row >= 0) & (row < rows) & (column >= 0) & (column < columns)
+                self._taken[row[met], column[met]] = True
+
+    def rooms(self, at: Points, widths: NDArray[np.float64], height: float, gap: float) -> Rooms:
+        """Which of the places beside each finite point are free now, for labels of one height.
+
+        Parameters
+        ----------
+        at : (T, 2)
+        widths : (T,)
+
+        Returns
+        -------
+        (T, 6)
+            In the order in which `place` tries them. What is taken remains so: a label without a
+            room now will have none later.
+        """
+        px, py = at[:, 0], at[:, 1]
+        corners = np.stack(
+            [np.stack(np.broadcast_arrays(*c), -1) for c in _corners(px, py, widths, height, gap)],
+            axis=1,
+        )  # (T, 6, 2): left, top
+        far = np.stack([corners[..., 0] + widths[:, None], corners[..., 1] + height], axis=-1)
+        size = np.array([self._width, self._height])
+        inside = (corners >= 2).all(-1) & (far <= size - 2).all(-1)
+        most = np.array(self._taken.shape[::-1])
+        low = np.clip(corners // self.CELL, 0, most).astype(np.intp)
+        high = np.clip(far // self.CELL + 1, 0, most).astype(np.intp)
+        # How many cells are taken above and to the left of each corner of the table.
+        table = np.zeros((most[1] + 1, most[0] + 1), np.int64)
+        table[1:, 1:] = self._taken.cumsum(0).cumsum(1)
+        (left, top), (right, bottom) = np.moveaxis(low, -1, 0), np.moveaxis(high, -1, 0)
+        met = table[bottom, right] - table[top, right] - table[bottom, left] + table[top, left]
+        return np.asarray(inside & (met == 0))
+
     def place(
         self,
         px: float,
@@ -198,16 +281,9 @@ class LabelPlacer:
         """Find a place `gap` pixels beside the point (px, py) for a label, and take it.
 
         Returns the label's left and top, None where it would collide; with `force` it is then put
-        to the right of its point all the same, moved to stay within the map.
+        beside its point all the same: at the right, or at the left where it would leave the map.
         """
-        for left, top in (
-            (px + gap, py - height / 2),
-            (px - gap - width, py - height / 2),
-            (px - width / 2, py - gap - height),
-            (px - width / 2, py + gap),
-            (px + gap - 2, py - gap - height + 4),
-            (px + gap - 2, py + gap - 4),
-        ):
+        for left, top in _corners(px, py, width, height, gap):
             inside = (
                 left >= 2
                 and top >= 2
@@ -219,7 +295,10 @@ class LabelPlacer:
                 return left, top
         if not force:
             return None
-        left = min(max(px + gap, 2.0), max(self._width - width - 2, 2.0))
+        left = px + gap
+        if left + width > self._width - 2 and px - gap - width >= 2:
+            left = px - gap - width
+        left = min(max(left, 2.0), max(self._width - width - 2, 2.0))
         top = min(max(py - height / 2, 2.0), max(self._height - height - 2, 2.0))
         self.take(left, top, width, height)
         return left, top
@@ -230,6 +309,20 @@ class LabelPlacer:
             slice(max(int(top // cell), 0), max(int((top + height) // cell) + 1, 0)),
             slice(max(int(left // cell), 0), max(int((left + width) // cell) + 1, 0)),
         )
+
+
+def _corners(
+    px: Number, py: Number, width: Number, height: float, gap: float
+) -> tuple[tuple[Number, Number], ...]:
+    """Left and top of the six places for a label beside a point, the best first."""
+    return (
+        (px + gap, py - height / 2),
+        (px - gap - width, py - height / 2),
+        (px - width / 2, py - gap - height),
+        (px - width / 2, py + gap),
+        (px + gap - 2, py - gap - height + 4),
+        (px + gap - 2, py + gap - 4),
+    )
 
 
 def rasterise(
@@ -311,9 +404,13 @@ def moved_from(old: Points, new: Points, same: Sequence[bool]) -> Points:
     it, as the path of a context grows while it is typed. `same` (T,) says which were there.
     """
     start = new.copy()
-    for index, kept in enumerate(same):
-        if kept and np.isfinite(old[index]).all() and np.isfinite(new[index]).all():
-            start[index] = old[index]
-        elif index and not kept and np.isfinite(start[index - 1]).all():
-            start[index] = start[index - 1] if np.isfinite(new[index]).all() else new[index]
+    kept: NDArray[np.bool_] = np.array(same, np.bool_)
+    finite: NDArray[np.bool_] = np.asarray(np.isfinite(new).all(axis=1))
+    shared = min(len(old), len(new))
+    known = np.isfinite(old[:shared]).all(axis=1)
+    stays = np.flatnonzero(kept[:shared] & finite[:shared] & known)
+    start[stays] = old[stays]
+    for index in np.flatnonzero(~kept):
+        if index and np.isfinite(start[index - 1]).all():
+            start[index] = start[index - 1] if finite[index] else new[index]
     return start

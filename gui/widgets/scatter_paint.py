@@ -4,11 +4,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
-from PySide6.QtCore import QPointF, QRectF, QSize, Qt
-from PySide6.QtGui import QColor, QFontMetricsF, QImage, QPainter, QPen, QPolygonF
+from PySide6.QtCore import QLineF, QPointF, QRectF, QSize, Qt
+from PySide6.QtGui import (
+    QColor,
+    QFont,
+    QFontMetricsF,
+    QImage,
+    QPainter,
+    QPen,
+    QPolygonF,
+    QTransform,
+)
 
 from gui import theme
 from gui.widgets import scatter_geometry as geometry
@@ -21,8 +32,18 @@ DOT, SMALL_DOT, CROWD = 3.5, 2.5, 150
 RING = 6.5
 """Radius of a selected or pinned point in pixels."""
 
+_FAINT = 0.12
+"""Steps of a crowded path up to this opacity are drawn thinner and a little stronger."""
+
+_ORIGIN = QPointF(0, 0)
+
 MANY = 4000
 """From this many dots on a cloud has smaller ones."""
+
+
+def _dot(count: int) -> float:
+    """Radius of a point among `count` in pixels."""
+    return DOT if count < CROWD else SMALL_DOT
 
 
 def cloud_image(
@@ -120,49 +141,67 @@ def paint_ellipses(
     colours = theme.current()
     # Hundreds of outlines would hide what they surround.
     faint = max(0.25, min(1.0, 60 / max(len(at), 1)))
-    for index in np.flatnonzero(near):
-        axes = geometry.ellipse_axes(covariance[index])
-        if axes is None:
-            continue
-        marked = index == marks.selected or index in marks.pinned
-        line = QColor(colours.accent if marked else colours.muted)
-        line.setAlpha(255 if marked else round(130 * faint))
-        fill = QColor(line)
-        fill.setAlpha(36 if marked else round(14 * faint))
-        painter.setPen(QPen(line, 1.5 if marked else 1))
-        painter.setBrush(fill)
-        painter.save()
-        painter.translate(QPointF(*at[index]))
-        painter.rotate(-math.degrees(axes[2]))
+    axes = geometry.ellipse_axes(covariance)
+    axes[:, :2] *= scale
+    # What its point hides need not be drawn.
+    shown = near & (axes[:, 0] > _dot(len(at)))
+    marked = marks.pinned | {marks.selected}
+    before = painter.transform()
+    was_marked: bool | None = None
+    places = at.tolist()
+    for index in np.flatnonzero(shown).tolist():
+        if (index in marked) is not was_marked:
+            was_marked = index in marked
+            line = QColor(colours.accent if was_marked else colours.muted)
+            line.setAlpha(255 if was_marked else round(130 * faint))
+            fill = QColor(line)
+            fill.setAlpha(36 if was_marked else round(14 * faint))
+            painter.setPen(QPen(line, 1.5 if was_marked else 1))
+            painter.setBrush(fill)
+        major, minor, angle = axes[index].tolist()
+        x, y = places[index]
+        cos, sin = math.cos(angle), math.sin(angle)
+        painter.setTransform(QTransform(cos, -sin, sin, cos, x, y) * before)
         # Enlarged a thousandfold an ellipse is as good as everywhere; Qt need not try.
-        major, minor = (min(axis * scale, 1e5) for axis in axes[:2])
-        painter.drawEllipse(QPointF(0, 0), major, minor)
-        painter.restore()
+        painter.drawEllipse(_ORIGIN, min(major, 1e5), min(minor, 1e5))
+    painter.setTransform(before)
 
 
 def paint_path(painter: QPainter, at: Points, size: QSize) -> None:
     """Join the points in reading order, fading from old to new; the last step has an arrow."""
+    if len(at) < 2:
+        return
     ink, seam = QColor(theme.current().text), QColor(theme.current().panel)
     seam.setAlpha(120)
     strengths = geometry.path_strengths(len(at))
-    view = QRectF(0, 0, size.width(), size.height()).adjusted(-8, -8, 8, 8)
     last = len(at) - 2
-    for index, strength in enumerate(strengths):
-        if not np.isfinite(at[index : index + 2]).all():
-            continue
-        start, end = QPointF(*at[index]), QPointF(*at[index + 1])
-        reach = QRectF(start, end).normalized().adjusted(-1, -1, 1, 1)
-        if not reach.intersects(view):
-            continue
-        if len(at) < CROWD:
+    strengths[last] = 1.0
+    steps, starts, ends = geometry.clipped_steps(at, size.width(), size.height())
+    if not len(steps):
+        return
+    lines = [QLineF(*a, *b) for a, b in zip(starts.tolist(), ends.tolist(), strict=True)]
+    if len(at) >= CROWD:
+        # Steps that eight bits of opacity cannot tell apart are drawn at once. There they are so
+        # faint that a thinner line of the same weight looks the same, which Qt draws far faster.
+        levels = np.round(strengths[steps] * 255)
+        changes = (np.flatnonzero(np.diff(levels)) + 1).tolist()
+        for start, end in pairwise([0, *changes, len(steps)]):
+            strength = float(strengths[steps[start]])
+            thin = strength <= _FAINT
+            ink.setAlphaF(strength * (1.2 if thin else 1.0))
+            painter.setPen(QPen(ink, 2.0 if steps[start] == last else 1.0 if thin else 1.2))
+            painter.drawLines(lines[start:end])
+    else:
+        for index, line in zip(steps.tolist(), lines, strict=True):
             # A seam in the ground's colour keeps the path apart from a coloured cloud.
             painter.setPen(QPen(seam, 4.0))
-            painter.drawLine(start, end)
-        ink.setAlphaF(1.0 if index == last else float(strength))
-        painter.setPen(QPen(ink, 2.0 if index == last else 1.2))
-        painter.drawLine(start, end)
-        if index == last:
-            _paint_arrow(painter, start, end, ink)
+            painter.drawLine(line)
+            ink.setAlphaF(float(strengths[index]))
+            painter.setPen(QPen(ink, 2.0 if index == last else 1.2))
+            painter.drawLine(line)
+    if steps[-1] == last and (ends[-1] == at[-1]).all():
+        ink.setAlphaF(1.0)
+        _paint_arrow(painter, lines[-1].p1(), lines[-1].p2(), ink)
 
 
 def _paint_arrow(painter: QPainter, start: QPointF, end: QPointF, ink: QColor) -> None:
@@ -185,12 +224,11 @@ def paint_points(
     """Draw the points in view: ringed where pinned, large and in the accent where selected."""
     colours = theme.current()
     accent, ground = QColor(colours.accent), QColor(colours.panel)
-    dot = DOT if len(at) < CROWD else SMALL_DOT
+    dot = _dot(len(at))
     painter.setPen(QPen(ground, 1))
     painter.setBrush(QColor(colours.text))
-    for index in np.flatnonzero(near):
-        x, y = at[index]
-        placer.take(x - dot, y - dot, 2 * dot, 2 * dot)
+    placer.take_points(at[near], dot)
+    for x, y in at[near].tolist():
         painter.drawEllipse(QPointF(x, y), dot, dot)
     painter.setPen(QPen(accent, 1.5))
     painter.setBrush(Qt.BrushStyle.NoBrush)
@@ -211,8 +249,8 @@ def paint_labels(
     *,
     marks: Marks,
     placer: LabelPlacer,
-) -> list[int]:
-    """Write the labels that have room, marked ones always; return which were written.
+) -> dict[int, QRectF]:
+    """Write the labels that have room, marked ones always; return which were written, and where.
 
     Marked points come first, then the newest, for it is what was just typed; then the others from
     the start, so that what is shown does not change with each letter.
@@ -222,24 +260,27 @@ def paint_labels(
     painter.setFont(font)
     metrics = QFontMetricsF(font)
     high = metrics.height()
+    face = font.toString()
+    candidates = np.flatnonzero(near & np.fromiter(map(bool, labels), np.bool_, len(labels)))
+    texts = {index: fitted_text(labels[index], face) for index in candidates.tolist()}
+    widths = np.fromiter((wide for _, wide in texts.values()), np.float64, len(texts))
+    free = placer.rooms(at[candidates], widths, high - 2, DOT + 4).any(axis=1)
+    roomy = candidates[free].tolist()
     first = [marks.selected, *sorted(marks.pinned)]
-    forced = [index for index in first if index is not None and 0 <= index < len(at)]
-    written = []
+    forced = [index for index in first if index in texts]
+    newest = [len(at) - 1] if len(at) - 1 in texts else []
+    written: dict[int, QRectF] = {}
     ground = QColor(colours.panel)
     ground.setAlpha(190)
-    for index in dict.fromkeys([*forced, len(at) - 1, *range(len(at) - 1)]):
-        if not near[index] or not labels[index]:
-            continue
-        text = metrics.elidedText(labels[index], Qt.TextElideMode.ElideRight, 120)
-        wide = metrics.horizontalAdvance(text)
-        x, y = at[index]
+    for index in dict.fromkeys([*forced, *newest, *roomy]):
+        text, wide = texts[index]
+        x, y = at[index].tolist()
         marked = index in forced
         gap = RING + 4 if marked else DOT + 4
         place = placer.place(x, y, wide, high - 2, gap=gap, force=marked)
         if place is None:
             continue
-        written.append(index)
-        box = QRectF(place[0] - 1, place[1], wide + 2, high - 2)
+        box = written[index] = QRectF(place[0] - 1, place[1], wide + 2, high - 2)
         selected = index == marks.selected
         painter.fillRect(box, QColor(colours.accent) if selected else ground)
         painter.setPen(QColor(colours.on_accent if selected else colours.text))
@@ -247,8 +288,30 @@ def paint_labels(
     return written
 
 
-def paint_hovered(painter: QPainter, centre: QPointF, label: str, size: QSize) -> None:
-    """Outline a point and write its label, over whatever lies there."""
+@lru_cache(maxsize=1 << 14)
+def fitted_text(label: str, face: str) -> tuple[str, float]:
+    """A point's label, cut where it is very long, and its width in pixels.
+
+    Parameters
+    ----------
+    face : str
+        The face, as Qt writes it; measuring hundreds of words anew for each letter costs.
+    """
+    font = QFont()
+    font.fromString(face)
+    metrics = QFontMetricsF(font)
+    text = metrics.elidedText(label, Qt.TextElideMode.ElideRight, 120)
+    return text, metrics.horizontalAdvance(text)
+
+
+def paint_hovered(
+    painter: QPainter, centre: QPointF, label: str, size: QSize, written: QRectF | None = None
+) -> None:
+    """Outline a point and write its label, over whatever lies there.
+
+    Where its ordinary label was `written`, this one covers it, so that it does not stand there
+    twice.
+    """
     colours = theme.current()
     painter.setPen(QPen(QColor(colours.hover), 1.5))
     painter.setBrush(Qt.BrushStyle.NoBrush)
@@ -259,10 +322,15 @@ def paint_hovered(painter: QPainter, centre: QPointF, label: str, size: QSize) -
     if not text:
         return
     wide, high = metrics.horizontalAdvance(text) + 8, metrics.height() + 2
-    left = centre.x() + RING + 6
-    if left + wide > size.width() - 2:
+    left, top = centre.x() + RING + 6, centre.y() - high / 2
+    if written is not None:
+        before = written.center().x() < centre.x()
+        left = written.right() + 3 - wide if before else written.left() - 3
+        top = written.center().y() - high / 2
+    elif left + wide > size.width() - 2:
         left = centre.x() - RING - 6 - wide
-    box = QRectF(left, min(max(centre.y() - high / 2, 2), size.height() - high - 2), wide, high)
+    left = max(min(left, size.width() - wide - 2), 2)
+    box = QRectF(left, max(min(top, size.height() - high - 2), 2), wide, high)
     painter.setPen(QPen(QColor(colours.hover), 1))
     painter.setBrush(QColor(colours.raised))
     painter.drawRoundedRect(box, 2, 2)

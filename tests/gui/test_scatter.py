@@ -80,24 +80,24 @@ def wheel(plot, at, steps):
 # --- arithmetic ----------------------------------------------------------------------------------
 
 
-def test_axes_of_a_known_covariance():
-    major, minor, angle = geometry.ellipse_axes(np.diag([9.0, 4.0]))
-    assert (major, minor, angle) == pytest.approx((3, 2, 0))
-    major, minor, angle = geometry.ellipse_axes(np.diag([1.0, 25.0]))
-    assert (major, minor) == pytest.approx((5, 1))
-    assert abs(angle) == pytest.approx(math.pi / 2)
+def test_axes_of_known_covariances():
     turn = math.radians(30)
     rotation = np.array([[math.cos(turn), -math.sin(turn)], [math.sin(turn), math.cos(turn)]])
-    axes = geometry.ellipse_axes(rotation @ np.diag([16.0, 1.0]) @ rotation.T)
-    assert axes == pytest.approx((4, 1, turn))
+    tilted = rotation @ np.diag([16.0, 1.0]) @ rotation.T
+    axes = geometry.ellipse_axes(np.stack([np.diag([9.0, 4.0]), np.diag([1.0, 25.0]), tilted]))
+    axes[1, 2] = abs(axes[1, 2])
+    np.testing.assert_allclose(axes, [(3, 2, 0), (5, 1, math.pi / 2), (4, 1, turn)], atol=1e-12)
 
 
 def test_a_covariance_that_is_no_number_has_no_ellipse():
-    assert geometry.ellipse_axes(np.full((2, 2), np.nan)) is None
+    spread = np.stack([np.full((2, 2), np.nan), np.full((2, 2), np.inf), np.eye(2)])
+    axes = geometry.ellipse_axes(spread)
+    assert np.isnan(axes[:2]).all()
+    np.testing.assert_array_equal(axes[2, :2], 1)
 
 
 def test_rounding_below_zero_is_a_line():
-    major, minor, _ = geometry.ellipse_axes(np.array([[1.0, 1.0 + 1e-9], [1.0 + 1e-9, 1.0]]))
+    major, minor, _ = geometry.ellipse_axes(np.array([[[1.0, 1.0 + 1e-9], [1.0 + 1e-9, 1.0]]]))[0]
     assert major == pytest.approx(math.sqrt(2))
     assert minor == 0
 
@@ -137,6 +137,26 @@ def test_steps_of_a_path_rise_from_old_to_new():
     assert len(geometry.path_strengths(0)) == len(geometry.path_strengths(1)) == 0
 
 
+def test_steps_of_a_path_end_not_far_beyond_the_map():
+    at = np.array(
+        [
+            [5, 5],
+            [1e30, 5],
+            [50, 1e9],
+            [50, -1e9],
+            [np.nan, 1],
+            [9, 9],
+            [9, 9],
+            [-900, 9],
+            [-900, 0],
+        ]
+    )
+    steps, starts, ends = geometry.clipped_steps(at, 100, 80, beyond=10)
+    assert steps.tolist() == [0, 2, 5, 6]
+    np.testing.assert_allclose(starts, [[5, 5], [50, 90], [9, 9], [9, 9]], atol=1e-5)
+    np.testing.assert_allclose(ends, [[110, 5], [50, -10], [9, 9], [-10, 9]], atol=1e-5)
+
+
 @given(st.floats(-1e6, 1e6), st.floats(1e-3, 1e3))
 def test_ticks_are_round_few_and_apart(low, scale):
     values, decimals = geometry.ticks(low, low + 400 / scale, scale)
@@ -161,6 +181,35 @@ def test_labels_never_overlap():
         assert a[3] <= 300
         for b in boxes[:i]:
             assert a[2] <= b[0] or b[2] <= a[0] or a[3] <= b[1] or b[3] <= a[1]
+
+
+@pytest.mark.parametrize("gap", [7.5, 10.5])
+def test_what_has_no_room_is_told_for_all_labels_at_once(gap):
+    dice = np.random.default_rng(1)
+    at, widths = dice.uniform(-30, (430, 330), (400, 2)), dice.uniform(5, 120, 400)
+    one, other = LabelPlacer(400, 300), LabelPlacer(400, 300)
+    one.take_points(at, 2.5)
+    for x, y in at:
+        other.take(x - 2.5, y - 2.5, 5, 5)
+    np.testing.assert_array_equal(one._taken, other._taken)
+    rooms = one.rooms(at, widths, 13.0, gap)
+    before = one._taken.copy()
+    for (x, y), wide, free in zip(at, widths, rooms, strict=True):
+        place = one.place(x, y, wide, 13.0, gap=gap)
+        assert (place is not None) == free.any()
+        if place is not None:
+            assert np.isclose(place, [(x + gap, y - 6.5), (x - gap - wide, y - 6.5)]).all(
+                1
+            ).any() or (not free[:2].any())
+        one._taken[:] = before
+    assert 20 < rooms.any(axis=1).sum() < 380
+
+
+def test_a_label_at_the_right_edge_stands_at_the_left_of_its_point():
+    placer = LabelPlacer(400, 300)
+    placer.take(0, 0, 400, 300)
+    assert placer.place(390, 150, 60, 12, gap=8, force=True) == (390 - 8 - 60, 144)
+    assert placer.place(100, 150, 60, 12, gap=8, force=True) == (108, 144)
 
 
 def test_the_cloud_is_where_its_dots_are():
@@ -375,6 +424,24 @@ def test_marks_are_seen(made, themes):
     picture = pixels_of(plot)
     assert like(picture, colours.hover, 60).any()
     assert not like(picture, colours.accent).any()
+
+
+@pytest.mark.parametrize(("word", "side"), [("abc", 1), ("a word at the right", -1)])
+def test_a_hovered_points_label_stands_there_once(made, themes, word, side):
+    themes(theme.DARK)
+    plot = made()
+    plot.set_points(SQUARE * (2.5, 1), ["left", word, "", ""])
+    before = pixels_of(plot)
+    label, at = plot.written[1], plot.position_of(1)
+    assert (label.center().x() - at.x()) * side > 0
+    plot.set_marks(Marks(hovered=1))
+    after = pixels_of(plot)
+    x, y = label.topLeft().toPoint().toTuple()
+    inner = after[y + 1 : y + 11, x + 1 : x + int(label.width()) - 1]
+    assert not like(inner, theme.DARK.panel, 3).any()
+    across = np.argwhere((after != before).any(-1))[:, 1]
+    # Nothing but the ring on the point's other side.
+    assert (across * side).min() > at.x() * side - 12
 
 
 def test_crowded_labels_are_dropped_but_marked_ones_stay(made):
