@@ -100,6 +100,7 @@ def test_every_kind_of_source_tells_its_place() -> None:
         "hub",
         "folder",
         "gguf",
+        "vectors",
     }
 
 
