@@ -135,7 +135,7 @@ def test_the_cards_figures_are_found_again(name: str) -> None:
     assert engine.loaded is not None
     space = engine.loaded.spaces[min(engine.loaded.spaces)]
     texts = read_texts(BOOKS)
-    cutting = Passages(tokens=448, length=64)
+    cutting = Passages(tokens=900, length=32)
     states = drain(collect_steps(engine.loaded, texts, [space.card.layer], cutting))
     found, said = measure(space, states[space.card.layer]), space.card.held_out
     assert said is not None
