@@ -167,7 +167,8 @@ class LatentView(View):
             tokens = snapshot.target_tokens
         self._labels = [token_label(token.text) for token in tokens[:count]]
         self._labels += [f"#{index}" for index in range(len(self._labels), count)]
-        self.map.set_axes(*(("z₁", "z₂") if width == 2 else ("PC 1 of μ", "PC 2 of μ")))
+        plain = _is_plain(result)
+        self.map.set_axes(*(("z₁", "z₂") if plain else ("PC 1 of μ", "PC 2 of μ")))
         if before is None or before.reference is not result.reference:
             self.map.set_cloud(result.reference, _categories(result))
         self.map.set_points(result.xy, self._labels, result.covariance)
@@ -191,7 +192,10 @@ class LatentView(View):
             return f"layer {self.layer}" if self.layer is not None else ""
         tokens, width = self._result.mu.shape
         plural = "s" * (tokens != 1)
-        plane = "" if width == 2 else f", first two of {width} PCs of μ" if width > 2 else ""
+        plane = ""
+        if width > 2:
+            which = "z₁ and z₂" if _is_plain(self._result) else "first two PCs"
+            plane = f", {which} of {width} dimensions"
         return f"layer {self._result.layer} · path of {tokens} token{plural}{plane}"
 
     # --- what is drawn ---------------------------------------------------------------------------
@@ -318,6 +322,12 @@ def _dot(colour: str) -> QIcon:
     painter.end()
     picture.setDevicePixelRatio(2)
     return QIcon(picture)
+
+
+def _is_plain(result: LatentResult) -> bool:
+    """Whether the picture is μ's own first two dimensions, and not its principal components."""
+    said = str(result.card.get("plane", ""))
+    return result.mu.shape[-1] == 2 or said.startswith("first two dimensions")
 
 
 VIEW = ViewSpec(

@@ -167,6 +167,11 @@ class ScatterMap(Plane):
             self._palette = made
             self.update()
 
+    @property
+    def axis_names(self) -> tuple[str, str]:
+        """What the axes are called, across and up."""
+        return self._titles
+
     def set_axes(self, across: str, up: str) -> None:
         """Name the axes."""
         if (across, up) != self._titles:

@@ -302,3 +302,16 @@ def test_every_control_has_a_name_and_an_explanation(view):
 def test_what_is_saved_is_the_space_on_the_screen(view, session):
     answer(view)
     assert view.figure_options().layer == view.layer
+
+
+@pytest.mark.parametrize(
+    ("plane", "said", "axis"),
+    [
+        ("first two dimensions of μ", "z₁ and z₂ of", "z₁"),
+        ("first two principal components of μ", "first two PCs of", "PC 1 of μ"),
+    ],
+)
+def test_the_caption_says_which_plane_is_shown(view, plane, said, axis):
+    answer(view, card={"plane": plane})
+    assert said in view.caption()
+    assert view.map.axis_names[0] == axis
