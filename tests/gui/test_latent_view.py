@@ -133,7 +133,7 @@ def test_axes_say_whether_they_are_latent_coordinates(view):
     assert view.map._titles == ("z₁", "z₂")
     answer(view, mu=np.zeros((8, 5), np.float32), logvar=np.zeros((8, 5), np.float32))
     assert view.map._titles == ("PC 1 of μ", "PC 2 of μ")
-    assert "5 PCs" in view.caption()
+    assert "first two PCs of 5 dimensions" in view.caption()
 
 
 def test_the_cloud_is_not_drawn_again_while_typing(view):
@@ -312,6 +312,7 @@ def test_what_is_saved_is_the_space_on_the_screen(view, session):
     ],
 )
 def test_the_caption_says_which_plane_is_shown(view, plane, said, axis):
-    answer(view, card={"plane": plane})
+    wide = np.zeros((8, 5), np.float32)
+    answer(view, mu=wide, logvar=wide, card={"plane": plane})
     assert said in view.caption()
     assert view.map.axis_names[0] == axis
