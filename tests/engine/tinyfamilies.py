@@ -24,11 +24,17 @@ PLAIN: dict[str, Any] = {
     "max_position_embeddings": 256,
 }
 # Four query heads share two key heads.
-GROUPED = {**PLAIN, "num_key_value_heads": 2}
-GPT = {"vocab_size": VOCABULARY, "n_embd": 32, "n_layer": 3, "n_head": 4, "n_positions": 256}
-MARKS = {"bos_token_id": 0, "eos_token_id": 1, "pad_token_id": 2}
+GROUPED: dict[str, Any] = {**PLAIN, "num_key_value_heads": 2}
+GPT: dict[str, Any] = {
+    "vocab_size": VOCABULARY,
+    "n_embd": 32,
+    "n_layer": 3,
+    "n_head": 4,
+    "n_positions": 256,
+}
+MARKS: dict[str, Any] = {"bos_token_id": 0, "eos_token_id": 1, "pad_token_id": 2}
 # BART's kin: encoder and decoder of different depth, so that one is not taken for the other.
-BARTISH = {
+BARTISH: dict[str, Any] = {
     "vocab_size": VOCABULARY,
     "d_model": 32,
     "encoder_ffn_dim": 48,
@@ -41,7 +47,7 @@ BARTISH = {
     "decoder_start_token_id": 1,
     **MARKS,
 }
-T5ISH = {
+T5ISH: dict[str, Any] = {
     "vocab_size": VOCABULARY,
     "d_model": 32,
     "d_kv": 8,
