@@ -15,6 +15,7 @@ import numpy as np
 from PySide6.QtCore import QEvent, QMimeData, QPoint, QPointF, QRect, QRectF, Qt, Signal
 from PySide6.QtGui import (
     QAction,
+    QBrush,
     QColor,
     QContextMenuEvent,
     QFontMetricsF,
@@ -334,16 +335,15 @@ class ContextEditor(QPlainTextEdit):
         look = theme.current()
         painter = QPainter(self.viewport())
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        shades = [QColor(shade) for shade in look.tokens]
+        shades = [QBrush(QColor(shade)) for shade in look.tokens]
+        accent = QBrush(QColor(look.accent))
         rows = event.rect()
         for block, line, corner in self._lines(float(rows.top()), float(rows.bottom())):
             for piece in self._pieces(block, line, corner):
                 box = piece.box.adjusted(0.5, 0, -0.5, 0)
                 painter.setPen(Qt.PenStyle.NoPen)
                 chosen = piece.token == self._selected
-                painter.setBrush(
-                    QColor(look.accent) if chosen else shades[self._shades[piece.token]]
-                )
+                painter.setBrush(accent if chosen else shades[self._shades[piece.token]])
                 painter.drawRoundedRect(box, 4, 4)
                 if piece.token in self._pinned:
                     painter.setBrush(QColor(look.on_accent if chosen else look.accent))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
+from functools import cache
 
 from PySide6.QtCore import QPointF, QRectF, Qt
 from PySide6.QtGui import QFontMetricsF, QTextBlock, QTextDocument, QTextLayout, QTextLine
@@ -117,7 +118,9 @@ def line_pieces(
     def in_document(unit: int) -> int:
         return base + (max(gap, unit - composed) if composed and unit > gap else unit)
 
+    @cache
     def edge(unit: int) -> float:
+        # Where one token ends the next begins, and asking costs more than all the rest here.
         place = line.cursorToX(in_layout(unit))
         # Qt's answer is x and the position, which its Python types know as an object.
         return float(place[0]) if isinstance(place, tuple) else 0.0
@@ -128,6 +131,7 @@ def line_pieces(
     ends = line.lineNumber() == layout.lineCount() - 1 and block.next().isValid()
     backwards = block.textDirection() == Qt.LayoutDirection.RightToLeft
     top = corner.y() + line.y() + line.ascent() - metrics.ascent()
+    tall = metrics.height()
     pieces = []
     for share in index.between(first, last + ends):
         low, high = max(share.start, first), min(share.end, last)
@@ -144,7 +148,7 @@ def line_pieces(
             width = (right - left) / share.columns
             column = share.columns - 1 - share.column if backwards else share.column
             start = corner.x() + left + column * width
-            pieces.append(Piece(share.token, QRectF(start, top, width, metrics.height())))
+            pieces.append(Piece(share.token, QRectF(start, top, width, tall)))
     return pieces
 
 
@@ -163,6 +167,8 @@ def _glyphs(line: QTextLine, start: int, length: int) -> list[tuple[float, float
 
 def _joined(stretches: list[tuple[float, float]]) -> list[tuple[float, float]]:
     """Join what touches; give what has no width a little, so that it can be seen and hit."""
+    if len(stretches) == 1 and stretches[0][1] - stretches[0][0] >= _NARROW:
+        return stretches
     joined: list[tuple[float, float]] = []
     for left, right in sorted(stretches):
         if joined and left <= joined[-1][1] + 0.5:

@@ -103,7 +103,7 @@ def test_set_text_leads_from_any_text_to_any_other(qapp, old, new):
     told = []
     editor.textEdited.connect(told.append)
     for text in (old, new):
-        for end in ("\r\n", "\r", "\u2029"):
+        for end in ("\r\n", "\r", "\u2029", "\ufdd0", "\ufdd1"):
             text = text.replace(end, "\n")
         editor.set_text(text)
         assert editor.text == text
