@@ -67,8 +67,8 @@ class OpenModel(QDialog):
         self._list = self._make_list(offers, current)
         hint = QLabel(
             "Or anything else: an id on the Hugging Face hub, a folder with config.json and "
-            "model.safetensors, or a .gguf file. Nothing is ever run from a model's own code, and "
-            "no pickle is read."
+            "model.safetensors, a .gguf file, or word vectors (.vec, .bin, .txt). Nothing is ever "
+            "run from a model's own code, and no pickle is read."
         )
         hint.setWordWrap(True)
         hint.setForegroundRole(QPalette.ColorRole.PlaceholderText)
@@ -157,7 +157,7 @@ class OpenModel(QDialog):
         self._ask(
             QFileDialog.FileMode.ExistingFile,
             "File of a model",
-            "Models (*.gguf *.safetensors);;All files (*)",
+            "Models and vectors (*.gguf *.safetensors *.vec *.bin *.txt);;All files (*)",
         )
 
     def _ask(self, mode: QFileDialog.FileMode, title: str, kinds: str) -> None:

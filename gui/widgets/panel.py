@@ -150,7 +150,9 @@ class Panel(QDockWidget):
             self._drawn = False
             self._rest()
         elif reasons and self.spec.needs and not any(q in snapshot.results for q in queries):
-            self.fail(reasons[0])
+            # Not a failure: the old picture would stand under a layer it is not of.
+            self._drawn = False
+            self._show("failed", f"{self.spec.title}: nothing to show here", reasons[0])
         else:
             self._drawn = True
             self._strip.say(reasons[0] if reasons else "")

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 from fakes import FakeBridge, model_info
 from PySide6.QtCore import QPoint, QSize, Qt
@@ -125,6 +127,17 @@ def test_a_failure_keeps_the_last_picture(qtbot):
     settle(window, qtbot)
     assert panel.message == ""
     assert "live" in window.status.words
+
+
+def test_what_has_no_answer_is_said_in_place_of_another_layers_picture(qtbot):
+    window = make_window(qtbot)
+    panel = window.panels["attention"]
+    assert panel.state == "picture"
+    latest = window.controller.latest
+    refused = dict.fromkeys(latest.request.queries, "Layer 2 has no attention")
+    window.controller.take(replace(latest, results={}, refused=refused))
+    assert panel.state == "failed"
+    assert "Layer 2 has no attention" in panel.message
 
 
 def test_a_failure_with_no_picture_yet_is_shown_in_its_place(qtbot):
