@@ -104,12 +104,14 @@ class ScatterMap(Plane):
         """
         points = geometry.as_points(xy).copy()
         points[~np.isfinite(points).all(axis=1)] = np.nan
-        spread = None if covariance is None else np.asarray(covariance, np.float64)
+        spread = None if covariance is None else np.array(covariance, np.float64)
         if len(labels) != len(points):
             raise ValueError(f"{len(points)} points cannot have {len(labels)} labels")
         if spread is not None and spread.shape != (len(points), 2, 2):
             raise ValueError(f"{len(points)} points cannot have covariances {spread.shape}")
         names = tuple(labels)
+        if self._shows(points, names, spread):
+            return
         drawn, before, inside_before = self.drawn_positions(), self._labels, self._all_inside()
         self._xy, self._labels, self._covariance = points, names, spread
         self._versions = (self._versions[0] + 1, self._versions[1])
@@ -129,6 +131,16 @@ class ScatterMap(Plane):
             self.go_to(wanted, animated=not still and len(points) <= LIVELY)
         self._describe()
         self.update()
+
+    def _shows(
+        self, xy: Points, labels: tuple[str, ...], covariance: NDArray[np.float64] | None
+    ) -> bool:
+        """Whether just this is shown: an answer to another question need not draw it again."""
+        if labels != self._labels or not np.array_equal(xy, self._xy, equal_nan=True):
+            return False
+        if covariance is None or self._covariance is None:
+            return covariance is self._covariance
+        return np.array_equal(covariance, self._covariance, equal_nan=True)
 
     def _range_for_new_points(self, goal: Range, inside_before: bool) -> Range:
         """Leave the range as it is if it still serves."""

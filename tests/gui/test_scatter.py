@@ -479,6 +479,22 @@ def test_the_cloud_is_drawn_once_for_each_range(made):
     assert plot.cloud_drawings == 3
 
 
+def test_the_same_points_again_are_not_painted_again(made):
+    plot = made()
+    spread = np.tile(np.eye(2), (4, 1, 1))
+    plot.set_points(SQUARE, NAMES, spread)
+    plot.grab()
+    base = plot._base
+    plot.set_points(SQUARE.copy(), list(NAMES), spread.copy())
+    plot.grab()
+    assert plot._base is base
+    for changed in ((SQUARE * 0.9, NAMES, spread), (SQUARE, NAMES[::-1], spread), (SQUARE, NAMES)):
+        plot.set_points(*changed)
+        plot.grab()
+        assert plot._base is not base
+        base = plot._base
+
+
 def test_colours_of_the_cloud_are_those_of_its_categories(made, themes):
     themes(theme.LIGHT)
     plot = made()
