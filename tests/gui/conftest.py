@@ -78,13 +78,17 @@ def _settle() -> None:
         QCoreApplication.processEvents()
 
 
-@pytest.fixture
-def own_theme(qapp: QApplication) -> Iterator[None]:
+@pytest.fixture(autouse=True)
+def own_theme(no_widget_stays: None, qapp: QApplication) -> Iterator[None]:
     """Leave the application in the colours it was found in."""
     sheet, palette, style = qapp.styleSheet(), qapp.palette(), qapp.style().objectName()
+    tips = QToolTip.palette()
     yield
     qapp.styleHints().setColorScheme(Qt.ColorScheme.Unknown)
-    qapp.setStyleSheet(sheet)
-    qapp.setPalette(palette)
-    QToolTip.setPalette(palette)
-    qapp.setStyle(style)
+    if qapp.styleSheet() != sheet:
+        qapp.setStyleSheet(sheet)
+    if qapp.palette() != palette:
+        qapp.setPalette(palette)
+    if qapp.style().objectName() != style:
+        qapp.setStyle(style)
+    QToolTip.setPalette(tips)

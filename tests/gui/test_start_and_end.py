@@ -17,10 +17,7 @@ from gui.settings import Settings, SettingsFile
 from gui.window import MainWindow
 
 # What the offscreen platform says of every window that is told its size.
-pytestmark = [
-    pytest.mark.usefixtures("own_theme"),
-    pytest.mark.qt_log_ignore("This plugin does not support"),
-]
+pytestmark = pytest.mark.qt_log_ignore("This plugin does not support")
 
 
 # --- start and end --------------------------------------------------------------------------------

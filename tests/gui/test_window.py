@@ -15,10 +15,7 @@ from gui.view import view_specs
 from gui.widgets.panel import LOADING_AFTER_MS
 
 # What the offscreen platform says of every window that is told its size.
-pytestmark = [
-    pytest.mark.usefixtures("own_theme"),
-    pytest.mark.qt_log_ignore("This plugin does not support"),
-]
+pytestmark = pytest.mark.qt_log_ignore("This plugin does not support")
 
 KEYS = [spec.key for spec in view_specs()]
 NEEDY = [spec.key for spec in view_specs() if spec.needs]

@@ -103,6 +103,8 @@ def test_the_program_opens_answers_keys_and_closes(screen: Screen, tmp_path: Pat
     )
     try:
         screen.wait(lambda picture: shades(picture) > 1000)
+        # No window manager gives the window the focus here, without which it has no shortcuts.
+        screen.do("search", "--onlyvisible", "--name", "^Contextscope", "windowfocus", "%1")
         # Views settle one after the other; two equal pictures in a row are the settled window.
         before = settled(screen)
         screen.do("type", "--delay", "80", " running in the park.")
