@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -26,12 +27,52 @@ pytestmark = [
 ]
 
 
+class Program:
+    """The program as a user starts it, on a screen; what it says goes to a file."""
+
+    def __init__(self, screen: Screen, folder: Path, *arguments: str) -> None:
+        self.config = folder / "config"
+        self._log = folder / "stderr.txt"
+        with self._log.open("w") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "main.py", *arguments],
+                cwd=ROOT,
+                env={**screen.environment, "CONTEXTSCOPE_CONFIG": str(self.config)},
+                stdin=subprocess.DEVNULL,
+                stderr=log,
+            )
+
+    @property
+    def running(self) -> bool:
+        return self._process.poll() is None
+
+    def said(self) -> str:
+        return self._log.read_text(errors="replace") or "nothing"
+
+    def wait(self) -> int:
+        return self._process.wait(30)
+
+    def kill(self) -> None:
+        if self.running:
+            self._process.send_signal(signal.SIGABRT)  # faulthandler then tells where it stands
+            try:
+                self._process.wait(10)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait(10)
+
+
 class Screen:
     """A virtual X screen: what is on it, and keys for the window that has the focus."""
 
     def __init__(self, display: str) -> None:
         self.display = display
-        self.environment = {**os.environ, "DISPLAY": display, "QT_QPA_PLATFORM": "xcb"}
+        self.environment = {
+            **os.environ,
+            "DISPLAY": display,
+            "QT_QPA_PLATFORM": "xcb",
+            "PYTHONFAULTHANDLER": "1",
+        }
 
     def grab(self) -> np.ndarray:
         """The pixels, (height, width, 3)."""
@@ -40,10 +81,17 @@ class Screen:
     def do(self, *arguments: str) -> None:
         subprocess.run(["xdotool", *arguments], env=self.environment, check=True, timeout=60)
 
-    def wait(self, wanted: Callable[[np.ndarray], bool], seconds: float = 120) -> np.ndarray:
+    def wait(
+        self, program: Program, wanted: Callable[[np.ndarray], bool], seconds: float = 120
+    ) -> np.ndarray:
         deadline = time.monotonic() + seconds
         while not wanted(picture := self.grab()):
-            assert time.monotonic() < deadline, "the screen did not come to show it"
+            assert program.running, f"the program ended: {program.said()}"
+            if time.monotonic() > deadline:
+                program.kill()
+                pytest.fail(
+                    f"the screen did not come to show it; the program said: {program.said()}"
+                )
             time.sleep(0.1)
         return picture
 
@@ -94,35 +142,25 @@ QUARTERS = {
 
 
 def test_the_program_opens_answers_keys_and_closes(screen: Screen, tmp_path: Path) -> None:
-    program = subprocess.Popen(
-        [sys.executable, "main.py", "--model", "builtin", "--text", "The dog is"],
-        cwd=ROOT,
-        env={**screen.environment, "CONTEXTSCOPE_CONFIG": str(tmp_path)},
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    program = Program(screen, tmp_path, "--model", "builtin", "--text", "The dog is")
     try:
-        screen.wait(lambda picture: shades(picture) > 1000)
+        screen.wait(program, lambda picture: shades(picture) > 1000)
         # No window manager gives the window the focus here, without which it has no shortcuts.
         screen.do("search", "--onlyvisible", "--name", "^Contextscope", "windowfocus", "%1")
         # Views settle one after the other; two equal pictures in a row are the settled window.
         before = settled(screen)
         screen.do("type", "--delay", "80", " running in the park.")
-        screen.wait(lambda picture: shades(picture) > 1.5 * shades(before))
+        screen.wait(program, lambda picture: shades(picture) > 1.5 * shades(before))
         after = settled(screen)
         for name, (rows, columns) in QUARTERS.items():
             changed = (before[rows, columns] != after[rows, columns]).any(axis=-1).mean()
             assert changed > 0.005, f"typing changed nothing in the {name} view"
         screen.do("key", "ctrl+q")
-        assert program.wait(30) == 0
-        assert "Traceback" not in (program.stderr.read() if program.stderr else "")
-        assert (tmp_path / "settings.json").exists()
+        assert program.wait() == 0
+        assert "Traceback" not in program.said()
+        assert (program.config / "settings.json").exists()
     finally:
-        if program.poll() is None:
-            program.kill()
-        program.wait(10)
-        if program.stderr:
-            program.stderr.close()
+        program.kill()
 
 
 def settled(screen: Screen) -> np.ndarray:
