@@ -36,6 +36,9 @@ from gui.widgets.toolbar import TopBar
 if TYPE_CHECKING:
     from gui.bridge import Bridge
 
+PATIENCE_MS = 2000
+"""How long after it is shown a window that nobody sees is taken for painted."""
+
 SAVE_AFTER_MS = 1500
 """How long after a change the settings are written, so that a killed program forgets little."""
 
@@ -375,13 +378,19 @@ class MainWindow(QMainWindow):
         super().showEvent(event)
         if not self._painted:
             self._focus_editor()
+            # A window that is covered at once may wait for long to be painted; the engine must not.
+            QTimer.singleShot(PATIENCE_MS, self, self._tell_first_paint)
 
     def paintEvent(self, event: QPaintEvent) -> None:
         """Tell when the first picture of the window stands."""
         super().paintEvent(event)
         if not self._painted:
+            QTimer.singleShot(0, self, self._tell_first_paint)
+
+    def _tell_first_paint(self) -> None:
+        if not self._painted and not self._closing:
             self._painted = True
-            QTimer.singleShot(0, self.firstPainted.emit)
+            self.firstPainted.emit()
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Remember the new size before long."""

@@ -12,6 +12,7 @@ from windows import make_window
 
 from engine.paths import config_dir
 from gui import app as program
+from gui import window as window_module
 from gui.session import Session
 from gui.settings import Settings, SettingsFile
 from gui.window import MainWindow
@@ -36,14 +37,25 @@ def launched(qtbot, wanted, bridge=None, device="auto"):
 
 def test_the_engine_starts_after_the_first_paint(qtbot):
     window = launched(qtbot, "smollm2-135m-instruct")
+    loaded = []
+    window.bridge.modelLoaded.connect(lambda info: loaded.append(info.name))
     assert not window.bridge.started
     with qtbot.waitSignal(window.firstPainted):
         window.show()
+    qtbot.waitUntil(lambda: len(loaded) == 2)
+    assert window.bridge.started
+    assert loaded == ["builtin", "smollm2-135m-instruct"]
+    assert window.session.model.name == "smollm2-135m-instruct"
+    assert [spec for spec, _ in window.bridge.opened] == ["builtin", "smollm2-135m-instruct"]
+
+
+def test_the_engine_starts_though_nobody_sees_the_window(qtbot, monkeypatch):
+    monkeypatch.setattr(window_module, "PATIENCE_MS", 20)
+    monkeypatch.setattr(MainWindow, "paintEvent", lambda *_: None)
+    window = launched(qtbot, "builtin")
+    window.show()
     qtbot.waitUntil(lambda: window.session.model is not None)
     assert window.bridge.started
-    assert window.session.model.name == "builtin"
-    qtbot.waitUntil(lambda: window.session.model.name == "smollm2-135m-instruct")
-    assert [spec for spec, _ in window.bridge.opened] == ["builtin", "smollm2-135m-instruct"]
 
 
 def test_without_the_wanted_model_the_builtin_one_goes_on(qtbot):
