@@ -14,7 +14,8 @@ from gui import theme
 from gui.widgets.spans import visible
 
 _PAD = 4
-_ACROSS = Qt.AlignmentFlag.AlignVCenter
+# The closest labels stand nearer than a line is high; letters below the line must not be cut.
+_ACROSS = Qt.AlignmentFlag.AlignVCenter | Qt.TextFlag.TextDontClip
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PySide6.QtCore import QPoint, QPointF, Qt
-from PySide6.QtGui import QColor, QImage
+from PySide6.QtCore import QPoint, QPointF, QRectF, Qt
+from PySide6.QtGui import QColor, QImage, QPainter
 from PySide6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
 
@@ -17,7 +17,7 @@ from gui import theme
 from gui.widgets.heatmap import LARGEST_CELL, HeatMap
 from gui.widgets.legend import ends, number
 from gui.widgets.raster import Raster, colour_table, encode, resize_all
-from gui.widgets.token_axis import Marks, step_for, token_label
+from gui.widgets.token_axis import LabelAxis, Marks, step_for, token_label
 from gui.widgets.zoom import Zoom
 
 
@@ -384,3 +384,19 @@ def test_the_selected_label_is_drawn_however_crowded(qtbot, in_theme):
     middle = widget.cell_rect(333, 0).center().y() * image.devicePixelRatio()
     accent = QColor(theme.DARK.accent).name()
     assert accent in {image.pixelColor(x, int(middle)).name() for x in range(2, 20)}
+
+
+@pytest.mark.parametrize("upright", [True, False], ids=["rows", "columns"])
+def test_letters_below_the_line_are_whole_however_close_labels_stand(qapp, upright):
+    def ink(cell):
+        """How many pixels the one label of an axis with cells of that size covers."""
+        image = QImage(200, 200, QImage.Format.Format_RGB32)
+        image.fill(QColor("white"))
+        painter = QPainter(image)
+        axis = LabelAxis(["", "gjpqy", ""], upright)
+        axis.draw(painter, QRectF(40, 40, 120, 120), 1 - 30 / cell, cell)
+        painter.end()
+        rows = np.frombuffer(image.constBits(), np.uint8).reshape(200, 200, 4)
+        return int((rows[..., :3] < 200).all(axis=-1).sum())
+
+    assert ink(12) == ink(24) > 0
