@@ -1,0 +1,1 @@
+"""Tasks that are given to a model as examples in its context."""
