@@ -1,13 +1,28 @@
 """Rows that grow and shrink at the end without being copied each time.
 
 A keystroke appends a row or two to hundreds of tensors. Growing each with ``cat`` copies all that
-stood there; an arena doubles its buffer when it is full and otherwise only writes the new rows.
+stood there; an arena has room for some more rows and otherwise only writes the new ones. The room
+is a sixteenth: doubling would copy less often, but hold up to twice of what is needed, and what a
+long text needs is most of what the program holds beside the weights.
 """
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
+
+SPARE = 64
+"""Rows of room at least."""
+
+SPARE_SHARE = 16
+"""Where that is more: one row of room for so many rows."""
+
+_SHRINK = 4
+"""A buffer so many times larger than need be is given back."""
+
+
+def capacity(rows: int) -> int:
+    """How many rows there is room for, once there were more than there was room for."""
+    return rows + max(SPARE, rows // SPARE_SHARE)
 
 
 class Arena:
@@ -31,21 +46,21 @@ class Arena:
     def append(self, rows: Tensor) -> Tensor:
         """Write `rows` (..., m, width) after the last one and return all n + m.
 
+        Where there is no memory for them, nothing has changed.
+
         Raises
         ------
         RuntimeError
             If `rows` does not have the shape and type of those before it.
         """
-        new = rows.shape[-2]
-        needed = self._count + new
-        if self._buffer is None:
-            self._buffer = rows.new_empty(self._shape(rows, max(64, needed)))
-        elif needed > self._buffer.shape[-2]:
-            grown = rows.new_empty(self._shape(rows, max(2 * self._buffer.shape[-2], needed)))
-            grown[..., : self._count, :] = self.rows()
-            self._buffer = grown
-        self._buffer[..., self._count : needed, :] = rows
-        self._count = needed
+        needed = self._count + rows.shape[-2]
+        buffer = rows if self._buffer is None else self._buffer
+        held = 0 if self._buffer is None else buffer.shape[-2]
+        # What a long text took is given back once a short one has taken its place.
+        if needed > held or _SHRINK * capacity(needed) < held:
+            buffer = self._moved(buffer, capacity(needed))
+        buffer[..., self._count : needed, :] = rows
+        self._buffer, self._count = buffer, needed
         return self.rows()
 
     def rows(self, start: int = 0) -> Tensor:
@@ -58,6 +73,14 @@ class Arena:
         """Forget all rows from `count` on."""
         self._count = min(self._count, count)
 
-    @staticmethod
-    def _shape(rows: Tensor, capacity: int) -> torch.Size:
-        return torch.Size((*rows.shape[:-2], capacity, rows.shape[-1]))
+    def trim(self) -> None:
+        """Give back all room but that of an arena that has just grown to this length."""
+        if self._buffer is not None and capacity(self._count) < self._buffer.shape[-2]:
+            self._buffer = self._moved(self._buffer, capacity(self._count))
+
+    def _moved(self, like: Tensor, room: int) -> Tensor:
+        """The rows there are, in a new buffer with room for `room` of them."""
+        buffer = like.new_empty((*like.shape[:-2], room, like.shape[-1]))
+        if self._count:
+            buffer[..., : self._count, :] = self.rows()
+        return buffer

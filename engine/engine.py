@@ -7,23 +7,30 @@
 
 from __future__ import annotations
 
+import bisect
 import gc
 import time
 from collections.abc import Callable, Generator
+from dataclasses import replace
+from pathlib import Path
 from types import MappingProxyType
+from typing import TypeVar
 
 import torch
 
-from engine.errors import UserError
+from engine import memory, precision
+from engine.errors import Cancelled, UserError
+from engine.models.families.decoder import common_prefix
 from engine.models.families.spec import Ran
 from engine.models.loader import Loaded, load_steps
 from engine.models.store import ModelSource
 from engine.models.text import without_surrogates
-from engine.probes.spec import NotAnswerable, Pass, probe_specs
+from engine.probes.spec import Answer, NotAnswerable, Pass, probe_specs, wait_for
 from engine.trace import Trace
 from engine.types import (
     ModelInfo,
     PassStats,
+    Precision,
     Progress,
     Query,
     Request,
@@ -38,10 +45,16 @@ seconds there."""
 
 ACCELERATOR_LIMIT = 8192
 
+SMALL = 64 << 20
+"""A pass that takes no more bytes than this is tried, without asking whether they are there."""
+
 _SURROGATES = (
     "Characters that are half of a pair (lone surrogates) were replaced by �, because no tokenizer "
     "accepts them."
 )
+
+
+A = TypeVar("A")
 
 
 def never() -> bool:
@@ -56,27 +69,110 @@ class Engine:
         self.loaded: Loaded | None = None
         self.epoch = 0
         self._trace: Trace | None = None
+        self._source: ModelSource | None = None
         self.passes = 0  # forward passes since the start, for tests and the status line
 
     def load_steps(
-        self, source: ModelSource, device: str = "auto"
+        self, source: ModelSource, device: str = "auto", dtype: str = "auto"
     ) -> Generator[Progress, None, ModelInfo]:
         """Load a model and make it the one that answers. The one before answers until then.
 
         Raises
         ------
         UserError
-            If it cannot be loaded. The one before stays.
+            If it cannot be loaded, or would not fit into memory. The one before stays.
         """
-        loaded = yield from load_steps(source, device)
-        self.loaded, self._trace = loaded, None
+        loaded = None
+        try:
+            loaded = yield from load_steps(source, device, dtype)
+        except Exception as error:
+            if not memory.ran_out(error):
+                raise
+        if loaded is None:
+            # Out here nothing of the half-made model hangs on an exception any more.
+            memory.release(torch.device("cpu"))
+            raise UserError(
+                f"Cannot open {source.title}",
+                "memory ran out while it was read",
+                "Open a smaller model, or close other programs",
+            )
+        if loaded.info.dtype != "float32":
+            known = precision.remembered(loaded.info)
+            loaded = replace(loaded, info=replace(loaded.info, precision=known))
+        self.loaded, self._trace, self._source = loaded, None, source
         self.epoch += 1
         gc.collect()  # the model before is large and may hang in a cycle
         return loaded.info
 
-    def load(self, source: ModelSource, device: str = "auto") -> ModelInfo:
+    def take_space(self, path: Path) -> ModelInfo | None:
+        """Open a space that was just made of the model's token states, in place of its layer's own.
+
+        What was encoded with the one before is forgotten. Returns what the model provides now;
+        None, and nothing changes, for a space of sentences or of another model.
+
+        Raises
+        ------
+        UserError
+            If the file is damaged.
+        """
+        from engine.latent.space import load
+
+        loaded = self.loaded
+        if loaded is None:
+            return None
+        space = load(path, loaded.reader.device)
+        layer, card = space.card.layer, space.card
+        if card.states != "tokens" or card.fingerprint != loaded.info.fingerprint:
+            return None
+        spaces = {**loaded.spaces, layer: space}
+        info = replace(
+            loaded.info,
+            provides=loaded.info.provides | {"latent"},
+            latent_layers=tuple(sorted(spaces)),
+        )
+        self.loaded = replace(loaded, info=info, spaces=spaces)
+        if self._trace is not None:
+            for memo in (f"latent {layer}", "decode"):
+                self._trace.memos.pop(memo, None)
+        return info
+
+    def measure_steps(self) -> Generator[Progress, None, Precision]:
+        """Measure how far the model's numbers are from float32; its `info` then says it.
+
+        The weights are read once more, in float32 and into the CPU's memory, and let go.
+
+        Raises
+        ------
+        UserError
+            If there is no model or nothing to compare, or the weights would not fit.
+        """
+        loaded, source = self.loaded, self._source
+        if loaded is None or source is None:
+            raise UserError("Cannot measure", "no model is loaded yet", "Wait, or open a model")
+        request = Request(0, self.epoch, precision.TEXT, limit=precision.TOKENS)
+        tokens, _ = self._tokens(loaded, request)
+        targets = self._targets(loaded, request)
+        ids, target_ids = [t.id for t in tokens], [t.id for t in targets]
+        try:
+            said = f"Comparing {loaded.info.title} with float32"
+            exact = yield from precision.under(said, load_steps(source, "cpu", "float32"))
+            found = precision.difference(loaded, exact, ids, target_ids)
+        except Exception as error:
+            if not memory.ran_out(error):
+                raise
+            raise UserError(
+                f"Cannot measure the precision of {loaded.info.title}",
+                "its weights in float32 do not fit into memory beside it",
+                "Measure it on a machine with more",
+            ) from None
+        precision.remember(loaded.info, found)
+        if self.loaded is loaded:
+            self.loaded = replace(loaded, info=replace(loaded.info, precision=found))
+        return found
+
+    def load(self, source: ModelSource, device: str = "auto", dtype: str = "auto") -> ModelInfo:
         """Do what `load_steps` does, without the steps."""
-        steps = self.load_steps(source, device)
+        steps = self.load_steps(source, device, dtype)
         while True:
             try:
                 next(steps)
@@ -90,7 +186,8 @@ class Engine:
         Raises
         ------
         UserError
-            If there is no model, or memory runs out; the trace is then forgotten, nothing else.
+            If there is no model, or memory would not do or runs out. What stood before the edit is
+            kept for the next text then.
         engine.errors.Cancelled
             If `cancelled` said so.
         """
@@ -111,14 +208,9 @@ class Engine:
         targets = self._targets(loaded, request)
         if not tokens:
             return Snapshot(request, loaded.info, tokens, notice=notice)
+        self._make_room(loaded, tokens, targets, request)
         passed, ran, run_ms = self._run(loaded, tokens, targets, cancelled)
-        results: dict[Query, Result] = {}
-        refused: dict[Query, str] = {}
-        for query in request.queries:
-            try:
-                results[query] = self._probe(passed, query)
-            except NotAnswerable as reason:
-                refused[query] = str(reason)
+        results, refused = self._results(passed, request.queries)
         return Snapshot(
             request=request,
             model=loaded.info,
@@ -146,38 +238,108 @@ class Engine:
         cancelled: Callable[[], bool],
     ) -> tuple[Pass, Ran, float]:
         # Until the pass is through, the trace is neither the old text's nor the new one's.
-        trace, self._trace = self._trace, None
+        old, self._trace = self._trace, None
+        found: tuple[Trace, Ran] | None = None
         begun = time.perf_counter()
         try:
-            trace, ran = loaded.reader.read(
-                trace, [t.id for t in tokens], [t.id for t in targets], cancelled
+            found = loaded.reader.read(
+                old, [t.id for t in tokens], [t.id for t in targets], cancelled
             )
-        except (MemoryError, torch.OutOfMemoryError) as error:
-            raise self._no_memory(loaded, len(tokens)) from error
-        except RuntimeError as error:
-            if "can't allocate memory" in str(error) or "not enough memory" in str(error):
-                raise self._no_memory(loaded, len(tokens)) from error
+        except Cancelled:
+            self._trace = _mended(old)
             raise
-        self._trace = trace
+        except Exception as error:
+            if not memory.ran_out(error):
+                raise
+        if found is None:
+            # Out here nothing of the pass hangs on the exception any more.
+            self._trace = _mended(old)
+            memory.release(loaded.reader.device)
+            raise UserError(
+                f"Cannot run {len(tokens):,} tokens through {loaded.info.title}",
+                f"the memory of {loaded.info.device} is full",
+                "Shorten the text or open a smaller model",
+            )
+        self._trace, ran = found
         self.passes += ran.passes
-        return Pass(loaded, trace, tokens, targets), ran, (time.perf_counter() - begun) * 1e3
+        took = (time.perf_counter() - begun) * 1e3
+        return Pass(loaded, self._trace, tokens, targets), ran, took
 
-    @staticmethod
-    def _no_memory(loaded: Loaded, count: int) -> UserError:
-        return UserError(
-            f"Cannot run {count} tokens through {loaded.info.title}",
-            f"the memory of {loaded.info.device} is full",
-            "Shorten the text or open a smaller model",
+    def _make_room(
+        self,
+        loaded: Loaded,
+        tokens: tuple[Token, ...],
+        targets: tuple[Token, ...],
+        request: Request,
+    ) -> None:
+        """Refuse what would not fit, before anything is allocated.
+
+        A trace that takes the room of the one to come is forgotten first.
+        """
+        reader, trace = loaded.reader, self._trace
+        ids, target_ids = [t.id for t in tokens], [t.id for t in targets]
+        count, kept = max(len(ids), len(target_ids)), 0
+        if trace is not None and (reader.builds_on or trace.ids == ids):
+            kept = common_prefix(trace.ids, ids) if trace.target_ids == target_ids else 0
+        base = trace if kept else None
+        new = 0 if kept == len(ids) else count - kept
+        need = reader.pass_bytes(base, new, count, request.queries)
+        if need <= SMALL:
+            return
+        there = memory.room(reader.device)
+        if need <= there.free:
+            return
+        free = there.free + (0 if trace is None else trace.nbytes)
+
+        def fits(many: int) -> bool:
+            return reader.pass_bytes(None, many, many, request.queries) <= free
+
+        if fits(count):
+            self._trace = trace = base = None
+            memory.release(reader.device)
+            return
+        # More tokens never take less, so the most that fit are found by halving.
+        most = bisect.bisect_left(range(1, count), True, key=lambda many: not fits(many))
+        raise UserError(
+            f"Cannot run {count:,} tokens through {loaded.info.title}",
+            memory.shortage(need, there),
+            memory.ways_out(
+                there,
+                reader.device,
+                reader.itemsize,
+                f"shorten the text to about {most:,} tokens" if most else "open a smaller model",
+            ),
         )
 
+    def _results(
+        self, passed: Pass, queries: tuple[Query, ...]
+    ) -> tuple[dict[Query, Result], dict[Query, str]]:
+        """Answer queries: all their work is queued, then one wait, then what looks at numbers."""
+        answers: dict[Query, Answer] = {}
+        results: dict[Query, Result] = {}
+        refused: dict[Query, str] = {}
+        for query in sorted(queries, key=_is_last):
+            try:
+                answers[query] = self._probe(passed, query)
+            except NotAnswerable as reason:
+                refused[query] = str(reason)
+        wait_for(passed.loaded.reader.device)
+        for query, answer in answers.items():
+            try:
+                made = answer if isinstance(answer, Result) else _sheltered(passed, answer)
+                results[query] = made
+            except NotAnswerable as reason:
+                refused[query] = str(reason)
+        return results, refused
+
     @staticmethod
-    def _probe(passed: Pass, query: Query) -> Result:
+    def _probe(passed: Pass, query: Query) -> Answer:
         spec = probe_specs().get(type(query))
         if spec is None:
             raise NotAnswerable(f"nothing answers {type(query).__name__}")
-        if spec.needs not in passed.loaded.info.provides:
+        if spec.needs and spec.needs not in passed.loaded.info.provides:
             raise NotAnswerable(f"{passed.loaded.info.title} provides no {spec.needs}")
-        return spec.answer(passed, query)
+        return _sheltered(passed, lambda: spec.answer(passed, query))
 
     def _tokens(self, loaded: Loaded, request: Request) -> tuple[tuple[Token, ...], str]:
         """Tokenize, and cut what is more than the model or the user's limit allows."""
@@ -219,3 +381,36 @@ class Engine:
         limit = request.limit or DEFAULT_LIMIT
         first = loaded.reader_of_text.token(0 if start is None else start, special=True)
         return (first, *body)[: min(limit, loaded.info.max_tokens)]
+
+
+def _sheltered(passed: Pass, work: Callable[[], A]) -> A:
+    """Do a probe's work; where memory runs out, only its query goes without an answer."""
+    try:
+        return work()
+    except Exception as error:
+        if not memory.ran_out(error):
+            raise
+    # What probes keep can be worked out again, and may have been left half done.
+    passed.trace.memos.clear()
+    memory.release(passed.loaded.reader.device)
+    raise NotAnswerable(
+        f"The memory of {passed.loaded.info.device} is too full for this: shorten the text"
+    )
+
+
+def _is_last(query: Query) -> bool:
+    """Whether a query is about what the answers to the others have left."""
+    spec = probe_specs().get(type(query))
+    return spec is not None and spec.last
+
+
+def _mended(trace: Trace | None) -> Trace | None:
+    """What is still true of a trace after a pass that did not come to its end."""
+    if trace is None:
+        return None
+    try:
+        trace.memos.clear()  # they can be worked out again
+        trace.mend()
+    except (MemoryError, RuntimeError):
+        return None
+    return trace if trace.ids else None

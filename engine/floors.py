@@ -8,7 +8,6 @@ with the same number of threads of torch's.
 from __future__ import annotations
 
 import gc
-import os
 import time
 import warnings
 from collections.abc import Sequence
@@ -19,6 +18,8 @@ import torch
 import transformers
 from torch import Tensor
 
+from engine.memory import room
+from engine.models.cache import over
 from engine.types import Kind, ModelInfo
 
 _AUTO: dict[Kind, str] = {
@@ -67,7 +68,7 @@ class Floors:
         self._bring(list(ids[:before]))
         rest = self._tensor(ids[before:])
         begun = self._now()
-        self.model(input_ids=rest, past_key_values=self._cache, use_cache=True)
+        self.model(input_ids=rest, **over(self.model, self._cache))
         took = self._now() - begun
         self._held = list(ids)
         return took * 1e3
@@ -105,11 +106,9 @@ class Floors:
         logits = count * info.vocabulary * size if info.kind != "encoder" else 0
         return maps + passing + states + 2 * logits
 
-    def free_bytes(self) -> int | None:
-        """How many bytes the device can still give; None where it does not say."""
-        if self.device.type == "cuda":
-            return int(torch.cuda.mem_get_info(self.device)[0])
-        return free_memory()
+    def free_bytes(self) -> int:
+        """How many bytes the device can still give."""
+        return room(self.device).free
 
     def _bring(self, wanted: list[int]) -> None:
         """Let the cache hold `wanted`, running what it lacks."""
@@ -123,9 +122,7 @@ class Floors:
             self._cache, common = transformers.DynamicCache(config=self.model.config), 0
         if common < len(wanted):
             rest = self._tensor(wanted[common:])
-            self.model(
-                input_ids=rest, past_key_values=self._cache, use_cache=True, logits_to_keep=1
-            )
+            self.model(input_ids=rest, logits_to_keep=1, **over(self.model, self._cache))
         self._held = wanted
 
     def _forget(self, count: int) -> bool:
@@ -144,17 +141,3 @@ class Floors:
         if self.device.type != "cpu":
             torch.accelerator.synchronize(self.device)
         return time.perf_counter()
-
-
-def free_memory() -> int | None:
-    """Bytes that this machine can still give a program; None where it does not say."""
-    try:
-        for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) * 1024
-    except OSError:
-        pass
-    try:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
-    except (AttributeError, ValueError, OSError):
-        return None

@@ -14,6 +14,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from engine.errors import Cancelled, UserError
+from engine.heap import Heap
 from engine.types import Failure, JobDone, ModelInfo, Progress, Request, Snapshot
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ class Runner:
         self._waiting: Request | None = None
         self._jobs: dict[str, Callable[[Engine], Job]] = {}
         self._cancelled: set[str] = set()
+        self._paused: set[str] = set()
         self._interrupt = threading.Event()
         self._closing = False
         self._made = False
@@ -74,6 +76,7 @@ class Runner:
         """
         with self._changed:
             self._cancelled.discard(name)
+            self._paused.discard(name)
             self._jobs[name] = make
             if interrupt:
                 self._interrupt.set()
@@ -83,6 +86,17 @@ class Runner:
         """End a job at its next step, or before it starts."""
         with self._changed:
             self._cancelled.add(name)
+            self._changed.notify()
+
+    def pause_job(self, name: str) -> None:
+        """Let a job rest before its next step, until it is resumed, cancelled or started anew."""
+        with self._changed:
+            self._paused.add(name)
+
+    def resume_job(self, name: str) -> None:
+        """Let a job that rests go on."""
+        with self._changed:
+            self._paused.discard(name)
             self._changed.notify()
 
     def close(self, timeout: float = 30.0) -> None:
@@ -108,17 +122,27 @@ class Runner:
             self._deliver(Failure(0, _unexpected("Cannot start the engine", error)))
             return
         self._made = True
+        heap = Heap()
         running: dict[str, Job] = {}
         while True:
             with self._changed:
-                while not (self._waiting or self._jobs or running or self._closing):
-                    self._changed.wait()
+                idle = False
+                while not (
+                    idle
+                    or self._waiting
+                    or self._jobs
+                    or self._cancelled
+                    or running.keys() - self._paused
+                    or self._closing
+                ):
+                    idle = not self._changed.wait(heap.patience)
                 if self._closing:
                     break
                 self._interrupt.clear()
                 request, self._waiting = self._waiting, None
                 fresh, self._jobs = self._jobs, {}
                 ended, self._cancelled = self._cancelled, set()
+                paused = set(self._paused)
             for name in ended:
                 self._end(name, running.pop(name, None), known=fresh.pop(name, None) is not None)
             for name, make in fresh.items():
@@ -126,7 +150,11 @@ class Runner:
                 running[name] = make(engine)
             if request is not None:
                 self._answer(engine, request)
-            for name in list(running):
+                heap.use()
+            if idle and request is None:
+                heap.tidy()
+            for name in [name for name in running if name not in paused]:
+                heap.use()
                 if not self._step(engine, name, running[name]):
                     del running[name]
         for name, job in running.items():

@@ -8,8 +8,9 @@ See ARCHITECTURE.md, "Why attention is not stored".
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -71,7 +72,17 @@ class AttentionMaps(ABC):
     @property
     @abstractmethod
     def nbytes(self) -> int:
-        """Bytes held."""
+        """Bytes held, less masks and biases, which layers share."""
+
+    @property
+    def map_bytes(self) -> int:
+        """Those of them that are maps, as some models cannot be listened to otherwise."""
+        return 0
+
+    @property
+    def masks(self) -> Iterator[Tensor]:
+        """Masks and biases that were kept."""
+        return iter(())
 
 
 @dataclass(slots=True)
@@ -122,6 +133,17 @@ class LayerAttention(AttentionMaps):
             kept.append(Segment(part.start, stop, part.causal, cut[0], cut[1]))
         self.segments = kept
 
+    def grow(self, queries: Tensor, keys: Tensor) -> None:
+        """Note queries (H, t, d_h) that saw, causally, `keys` (H_kv, S, d_h) and nothing else."""
+        start = len(self.queries)
+        self.queries.append(queries)
+        self.keys = keys
+        last = self.segments[-1] if self.segments else None
+        if last and last.causal and last.bias is None and last.allowed is None:
+            last.stop = len(self.queries)
+        else:
+            self.segments.append(Segment(start, len(self.queries), True))
+
     def weights(self, head: int | None = None, start: int = 0, stop: int | None = None) -> Tensor:
         """Attention of queries `start` to `stop` over all keys.
 
@@ -169,8 +191,14 @@ class LayerAttention(AttentionMaps):
         """Bytes held by queries; keys are counted with the cache they belong to."""
         held = self.queries.nbytes
         if self.keys is not None and not self.cached:
-            held += self.keys.nbytes
+            held += self.keys.untyped_storage().nbytes()  # it may be a part of something larger
         return held
+
+    @property
+    def masks(self) -> Iterator[Tensor]:
+        """Those of all segments."""
+        for part in self.segments:
+            yield from (one for one in (part.allowed, part.bias) if one is not None)
 
 
 def _mask(scores: Tensor, part: Segment, low: int, high: int, head: int | None) -> None:
@@ -205,6 +233,39 @@ class Memo(Protocol):
         """Bytes held."""
 
 
+class Cache(Protocol):
+    """What a pass leaves for the next one to build on."""
+
+    def keep(self, count: int) -> None:
+        """Forget whatever depends on tokens from `count` on."""
+
+    def trim(self) -> None:
+        """Give back room that is not needed."""
+
+    def keys_of(self, index: int) -> Tensor | None:
+        """Keys (H_kv, S, d_h) of a block; None where it has none of its own."""
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held."""
+
+
+class Held(NamedTuple):
+    """Bytes a trace holds on its device, room to grow included.
+
+    `cache` are keys and values; `states` the residual stream of all layers and what the output
+    embedding reads; `queries` queries, and keys where there is no cache; `masks` masks and biases;
+    `maps` attention maps of models that cannot be listened to; `memos` what probes keep.
+    """
+
+    cache: int
+    states: int
+    queries: int
+    masks: int
+    maps: int
+    memos: int
+
+
 @dataclass(slots=True)
 class Trace:
     """All that is known of the tokens run so far.
@@ -220,8 +281,8 @@ class Trace:
         One a block.
     final : Arena
         (T, D) what the output embedding reads: the last state after the final norm.
-    cache_bytes : int
-        Bytes of the key-value cache the next suffix builds on.
+    cache : Cache or None
+        Keys and values that the next suffix builds on.
     """
 
     ids: list[int] = field(default_factory=list)
@@ -229,8 +290,7 @@ class Trace:
     states: dict[Stack, list[Arena]] = field(default_factory=dict)
     attention: dict[Stack, list[AttentionMaps]] = field(default_factory=dict)
     final: Arena = field(default_factory=Arena)
-    cache: object = None
-    cache_bytes: int = 0
+    cache: Cache | None = None
     memos: dict[str, Memo] = field(default_factory=dict)
 
     def keep(self, count: int) -> None:
@@ -246,10 +306,52 @@ class Trace:
         for memo in self.memos.values():
             memo.keep(count)
 
+    def mend(self) -> None:
+        """Forget what a pass left that did not come to its end, and the room it took.
+
+        `ids` are then what holds of all layers: what stood before the edit, for a causal stack. A
+        stack that is run whole was written to another trace.
+        """
+        if self.cache is None:
+            return
+        count = len(self.ids)
+        self.cache.keep(count)
+        self.keep(count)
+        for arena in (self.final, *(one for stack in self.states.values() for one in stack)):
+            arena.trim()
+        self.cache.trim()
+        for layers in self.attention.values():
+            for index, layer in enumerate(layers):
+                if isinstance(layer, LayerAttention):
+                    layer.queries.trim()
+                    own = self.cache.keys_of(index)
+                    layer.keys = own if own is not None and own.shape[1] == count else layer.keys
+
+    @property
+    def held(self) -> Held:
+        """Bytes by what they are for."""
+        layers = [layer for stack in self.attention.values() for layer in stack]
+        maps = sum(layer.map_bytes for layer in layers)
+        # Layers share their masks, and segments are parts of larger ones.
+        storages = (mask.untyped_storage() for layer in layers for mask in layer.masks)
+        masks = {storage.data_ptr(): storage.nbytes() for storage in storages}
+        return Held(
+            cache=0 if self.cache is None else self.cache.nbytes,
+            states=self.final.nbytes
+            + sum(arena.nbytes for arenas in self.states.values() for arena in arenas),
+            queries=sum(layer.nbytes for layer in layers) - maps,
+            masks=sum(masks.values()),
+            maps=maps,
+            memos=sum(memo.nbytes for memo in self.memos.values()),
+        )
+
     @property
     def nbytes(self) -> int:
         """Bytes this trace holds on the device, its cache included."""
-        held = self.final.nbytes + self.cache_bytes
-        held += sum(arena.nbytes for arenas in self.states.values() for arena in arenas)
-        held += sum(layer.nbytes for layers in self.attention.values() for layer in layers)
-        return held + sum(memo.nbytes for memo in self.memos.values())
+        return sum(self.held)
+
+    @property
+    def all_map_bytes(self) -> int:
+        """Bytes that all attention maps of all layers would take in float32."""
+        layers = (layer for stack in self.attention.values() for layer in stack)
+        return 4 * sum(layer.heads * layer.rows * layer.columns for layer in layers)

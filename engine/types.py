@@ -52,6 +52,23 @@ class Token:
     special: bool = False
 
 
+Dtype = Literal["auto", "float32", "bfloat16", "float16"]
+"""What a model computes in; ``auto`` is float32 on a CPU and bfloat16 on an accelerator."""
+
+
+@dataclass(frozen=True, slots=True)
+class Precision:
+    """How far a model of fewer digits was from itself in float32, at the worst place.
+
+    `error` is the largest difference of a number of the kind `of` over a text of `tokens` tokens;
+    NaN where numbers ran over.
+    """
+
+    error: float
+    of: str
+    tokens: int
+
+
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
     """What the rest of the program may know of a loaded model.
@@ -62,7 +79,8 @@ class ModelInfo:
     ``attention``, ``cross-attention``, ``next`` (a distribution over the next token), ``latent``;
     ``chat`` says that a request may ask for the model's template for conversations.
     `latent_layers` are the layers for which a latent space is at hand. `source` tells the user
-    where the weights came from; `fingerprint` is the SHA-256 of the weight files.
+    where the weights came from; `fingerprint` is the SHA-256 of the weight files. `dtype` is what
+    it computes in, and `precision` how far that is from float32, None if it is or was not measured.
     """
 
     name: str
@@ -82,6 +100,7 @@ class ModelInfo:
     latent_layers: tuple[int, ...] = ()
     source: str = ""
     fingerprint: str = ""
+    precision: Precision | None = None
 
     @property
     def stacks(self) -> tuple[Stack, ...]:
@@ -148,9 +167,13 @@ class MosaicQuery(Query):
 
 @dataclass(frozen=True, slots=True)
 class NextQuery(Query):
-    """The most likely next tokens, and how surprising each token of the context was."""
+    """The most likely next tokens, and how surprising each token of the context was.
+
+    `temperature` T > 0 divides the scores before the softmax: p = softmax(scores / T).
+    """
 
     count: int = 8
+    temperature: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +181,11 @@ class LatentQuery(Query):
     """Where the tokens' states lie in the latent space kept for `layer` (None: the model's own)."""
 
     layer: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryQuery(Query):
+    """What takes how much memory, once all other queries are answered."""
 
 
 # --- what is answered ----------------------------------------------------------------------------
@@ -222,13 +250,15 @@ class NextResult(Result):
     """`ids`, `texts`, `probabilities` of the likeliest next tokens, falling.
 
     `surprise` (T,) is −log2 p(token | what stands before it) in bits; NaN for the first token,
-    for which no prediction was made.
+    for which no prediction was made. Only the probabilities are at `temperature`: surprise is the
+    model's own, at 1.
     """
 
     ids: tuple[int, ...]
     texts: tuple[str, ...]
     probabilities: Floats
     surprise: Floats
+    temperature: float = 1.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -239,7 +269,8 @@ class LatentResult(Result):
     covariance after the picture's projection (the first two dimensions of μ, or the first two
     principal components of the reference μ: the card's ``plane`` says which). `reference` (N, 2)
     are held-out states under the same projection, `labels` indexes `label_names` (N,). `card` holds
-    the space's measured figures.
+    the space's measured figures. `axes` (Z, 2) are the projection's orthonormal columns, which lead
+    from a point of the picture back into the space; None where they are not told.
     """
 
     layer: int
@@ -251,6 +282,41 @@ class LatentResult(Result):
     labels: NDArray[np.int64]
     label_names: tuple[str, ...]
     card: Mapping[str, object]
+    axes: Floats | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryResult(Result):
+    """Bytes held on the model's device, by what they are for, and what is left.
+
+    `weights` of the model; `cache` keys and values; `states` the residual stream of all layers;
+    `queries` queries, and keys where there is no cache; `masks` masks and biases; `maps` attention
+    maps of a model that cannot be listened to; `shown` the attention map shown; `thumbnails` those
+    of all heads; `memos` what other probes keep. `all_maps` is what all attention maps would take
+    in float32; they are not held. `process` is the main memory this process holds. `free` of
+    `total` bytes can still be had, by what `bound` names.
+    """
+
+    weights: int
+    cache: int
+    states: int
+    queries: int
+    masks: int
+    maps: int
+    shown: int
+    thumbnails: int
+    memos: int
+    all_maps: int
+    process: int
+    free: int
+    total: int
+    bound: str
+
+    @property
+    def trace(self) -> int:
+        """All that the pass left, the cache included."""
+        kept = self.maps + self.shown + self.thumbnails + self.memos
+        return self.cache + self.states + self.queries + self.masks + kept
 
 
 # --- one question and its answer -----------------------------------------------------------------
@@ -343,3 +409,62 @@ class JobDone:
     job: str
     value: object = None
     cancelled: bool = False
+
+
+# --- walking through a latent space --------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class DecodeQuery(Query):
+    """What the model says next with a decoded point in place of one token's state.
+
+    `points` are decoded in one batch, each Z numbers: one for the mouse, a row of them for a
+    slider's strip or the way between two points (`engine.latent.paths` makes such rows). The state
+    that is replaced is that of token `position` (None: the last) at the depth of the space of
+    `layer` (None: the model's own). `count` is how many likeliest tokens are told.
+    """
+
+    points: tuple[tuple[float, ...], ...]
+    layer: int | None = None
+    position: int | None = None
+    count: int = 8
+
+
+@dataclass(frozen=True, slots=True)
+class PlaceQuery(Query):
+    """Where the tokens' states lie in a fitted picture, the one called `picture`."""
+
+    picture: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DecodeResult(Result):
+    """What P decoded points make the model say.
+
+    `ids` (P, k), `texts` and `scores` (P, k) falling: with `kind` ``next`` the likeliest next
+    tokens and their probabilities; with ``vocabulary`` (a model that predicts no next token, which
+    `reason` says) the entries whose input embeddings are nearest to the decoded state, and cosine
+    similarities. `divergence` (P,) is KL(p ‖ p′) in nats of what is said with the decoded state
+    from what the model says by itself; NaN with ``vocabulary``. `norms` (P,) are the lengths of the
+    decoded states, `norm` that of the state they replace.
+    """
+
+    layer: int
+    position: int
+    kind: Literal["next", "vocabulary"]
+    ids: NDArray[np.int64]
+    texts: tuple[tuple[str, ...], ...]
+    scores: Floats
+    divergence: Floats
+    norms: Floats
+    norm: float
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PlaceResult(Result):
+    """`xy` (T, 2) the tokens' places in a fitted picture, which they do not change."""
+
+    picture: str
+    layer: int
+    xy: Floats

@@ -20,6 +20,16 @@ os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
 _POOLS = ("tqdm_monitor", "ThreadPoolExecutor", "pytest_timeout", "QThread", "Dummy-")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """``--device``: where the engine's own tests run their models, in float32."""
+    parser.addoption("--device", choices=("cpu", "cuda", "mps"), default="cpu")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Tell those tests."""
+    os.environ["CONTEXTSCOPE_TEST_DEVICE"] = config.getoption("--device")
+
+
 @pytest.fixture(autouse=True)
 def own_settings(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Each test has settings of its own."""

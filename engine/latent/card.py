@@ -15,6 +15,10 @@ Plane = Literal["first two dimensions of μ", "first two principal components of
 """What a space's picture shows."""
 
 
+Pooling = Literal["tokens", "mean", "last"]
+"""States of tokens; or of sentences, as the mean of their tokens' states or the last token's."""
+
+
 class Figures(msgspec.Struct, frozen=True):
     """A space's measured quality on held-out states.
 
@@ -25,7 +29,9 @@ class Figures(msgspec.Struct, frozen=True):
     states rebuilt from μ, beside those of PCA with as many dimensions; ``ordinary`` leaves out each
     passage's first token, whose state is like no other (and fits that PCA without them). What the
     two dimensions of the picture explain, the others being 0, and their trustworthiness stand
-    beside those of the first two principal components of the states.
+    beside those of the first two principal components of the states. So does `knn_accuracy`, the
+    share of states whose label most of the ten nearest others in the picture have; it is None
+    where there is one label only.
     """
 
     held_out_states: int
@@ -45,10 +51,16 @@ class Figures(msgspec.Struct, frozen=True):
     pca_picture_explained_variance: float
     trustworthiness: float
     pca_trustworthiness: float
+    knn_accuracy: float | None = None
+    pca_knn_accuracy: float | None = None
 
 
 class Card(msgspec.Struct, frozen=True):
-    """A space's card. `data` gives the number of states from each text, by the text's name."""
+    """A space's card. `data` gives the number of states from each text, by the text's name.
+
+    `states` is ``tokens`` or ``sentences``, and `pooling` says how a sentence's state comes of its
+    tokens': ``mean`` or ``last``; ``tokens`` where it does not.
+    """
 
     model: str
     title: str
@@ -74,6 +86,7 @@ class Card(msgspec.Struct, frozen=True):
     torch: str
     device: str
     states: str = "tokens"
+    pooling: Pooling = "tokens"
     precision: str = "float32"
     elbo_in_float32: float = 0.0
     held_out: Figures | None = None
@@ -82,7 +95,14 @@ class Card(msgspec.Struct, frozen=True):
     @property
     def name(self) -> str:
         """Model and layer, as a sentence names them."""
-        return f"layer {self.layer} of {self.title}"
+        of = {"tokens": "", "mean": " (mean)", "last": " (last token)"}[self.pooling]
+        return f"layer {self.layer}{of} of {self.title}"
+
+    @property
+    def key(self) -> str:
+        """What a space of this kind is called among those of all models."""
+        pooling = "" if self.pooling == "tokens" else f"-{self.pooling}"
+        return f"{self.model.replace('/', '--')}-{self.layer}{pooling}"
 
 
 def decode(text: str) -> Card:
@@ -159,8 +179,7 @@ def described(card: Card) -> str:
         + (f" (weights SHA-256 {card.fingerprint[:16]}…)." if card.fingerprint else "."),
         "",
         f"- Trained on {card.train_states:,} states; the best of {card.epochs} epochs "
-        f"({card.best_epoch}) was chosen by {card.choose_states:,} others. Passages of "
-        f"{card.passage_length} tokens are held out whole.",
+        f"({card.best_epoch}) was chosen by {card.choose_states:,} others. {_held_out_as(card)}",
         f"- States of each text: {texts}.",
         f"- Settings: {settings}.",
         f"- Made on {card.date} in {card.seconds / 60:.0f} minutes on {card.device} with torch "
@@ -202,6 +221,15 @@ def described(card: Card) -> str:
             f"{held.trustworthiness:.3f}; {held.pca_trustworthiness:.3f}",
         ),
     ]
+    if held.knn_accuracy is not None and held.pca_knn_accuracy is not None:
+        told = f"{held.knn_accuracy:.3f}; {held.pca_knn_accuracy:.3f}"
+        rows.append(("label accuracy of ten nearest in the picture; PCA of 2", told))
     lines += [f"| on {held.held_out_states:,} held-out states | measured |", "|---|---|"]
     lines += [f"| {name} | {value} |" for name, value in rows]
     return "\n".join([*lines, ""])
+
+
+def _held_out_as(card: Card) -> str:
+    if card.pooling == "tokens":
+        return f"Passages of {card.passage_length} tokens are held out whole."
+    return "Ten neighbouring sentences are held out together."

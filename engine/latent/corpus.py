@@ -1,53 +1,58 @@
-"""Token states of a model's layers, collected from texts.
+"""States of a model's layer, of tokens or of sentences, collected from texts.
 
-A passage starts where a sentence starts, as what a user types does, and is run the way a typed text
-is run, through the loaded model's reader. So a state collected here is the state a view shows.
+A passage starts where a sentence starts, as what a user types does. What is collected is what a
+view would show of the same text: texts of equal length run together, which changes nothing.
 
-Shape letters: N states, D model width.
+Shape letters: N states, D model width, T tokens.
 """
 
 from __future__ import annotations
 
 import hashlib
-import re
+import time
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from engine.errors import UserError
-from engine.files import replacing
-from engine.lab.corpus import unwrap
+from engine.latent.card import Pooling
+from engine.latent.corpus_passes import Passes
+from engine.latent.corpus_sentences import LONGEST, marks, plain, spans
+from engine.latent.corpus_texts import Text, named, read_texts
+from engine.latent.tensors import write
 from engine.models.loader import Loaded
-from engine.models.text import without_surrogates
-from engine.types import Progress
+from engine.types import Kind, Progress
 
-_SENTENCE = re.compile(r"(?:[.!?][\"'”’)]*|\n)\s+(?=\S)")
+__all__ = ["Pooling", "Text", "read_texts"]  # given on
+
+POOLINGS: tuple[Pooling, ...] = ("tokens", "mean", "last")
+
 # No tokenizer makes fewer tokens of prose than one a dozen characters; what is more than needed is
 # cut after tokenizing, so that the last token of a passage is a whole one.
 _CHARACTERS = 12
-
-
-@dataclass(frozen=True, slots=True)
-class Text:
-    """A text and what it is called in the picture."""
-
-    label: str
-    text: str
+_NEIGHBOURS = 10  # sentences that are held out together
+_MOST_AT_ONCE = 4096  # tokens in one pass
+_CHUNK = 16  # tokens of a long passage that a step runs while somebody types
 
 
 @dataclass(frozen=True, slots=True)
 class Passages:
-    """How texts are cut: about `tokens` tokens in all, as many of each text, `length` a passage."""
+    """How much of texts is read, as much of each label as of any other.
+
+    Of token states about `tokens` tokens in passages of `length`; of sentence states at most
+    `sentences` of them, each cut after `length` tokens. Of each text the `share` at its beginning.
+    """
 
     tokens: int = 60_000
     length: int = 128
+    sentences: int = 8_000
+    share: float = 1.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,7 +60,9 @@ class States:
     """States of one layer.
 
     `values` (N, D) float32 on the CPU. `labels` (N,) index `names`; `passages` (N,) number the
-    passage a state stands in, `positions` (N,) its place there, `ids` (N,) its token.
+    passage a state stands in, `positions` (N,) its place there, `ids` (N,) its token. Of sentences,
+    ten neighbours count as one passage, and `positions` and `ids` are 0. `marks` (M,) are those of
+    all sentences that were read, in part or whole, `marked` (M,) the passages they stand in.
     """
 
     layer: int
@@ -65,12 +72,16 @@ class States:
     passages: NDArray[np.int64]
     positions: NDArray[np.int64]
     ids: NDArray[np.int64]
+    pooling: Pooling = "tokens"
+    marks: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    marked: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
 
     def __len__(self) -> int:
         return len(self.values)
 
     def rows(self, chosen: NDArray[np.bool_]) -> States:
         """The states `chosen` (N,) marks."""
+        there = np.isin(self.marked, self.passages[chosen])
         return States(
             layer=self.layer,
             values=self.values[torch.from_numpy(chosen)],
@@ -79,49 +90,41 @@ class States:
             passages=self.passages[chosen],
             positions=self.positions[chosen],
             ids=self.ids[chosen],
+            pooling=self.pooling,
+            marks=self.marks[there],
+            marked=self.marked[there],
         )
 
 
-def read_texts(folder: Path) -> tuple[Text, ...]:
-    """Read every ``.txt`` of a folder, or one file; each is labelled with its name.
+@dataclass(frozen=True, slots=True)
+class _Unit:
+    """What is run by itself: ids, those of them that stand for text, and where it is from."""
 
-    Lines broken at a fixed width are joined, because people do not type that way.
-
-    Raises
-    ------
-    UserError
-        If there is nothing to read.
-    """
-    paths = [folder] if folder.is_file() else sorted(folder.glob("*.txt"))
-    if not paths:
-        raise UserError(
-            f"Cannot collect states from {folder}",
-            "it holds no .txt file" if folder.is_dir() else "there is no such folder",
-            "Name a folder of plain texts",
-        )
-    texts = []
-    for path in paths:
-        try:
-            text = unwrap(path.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError) as error:
-            raise UserError(
-                f"Cannot read {path}", str(error), "Use plain texts in UTF-8"
-            ) from error
-        texts.append(Text(path.stem, without_surrogates(text)))
-    return tuple(texts)
+    label: int
+    passage: int
+    ids: list[int]
+    body: list[int]
+    marks: NDArray[np.int64]
 
 
 def sentence_starts(text: str) -> NDArray[np.int64]:
     """Offsets in characters at which a sentence or a paragraph starts, rising, 0 among them."""
-    return np.array([0, *(match.end() for match in _SENTENCE.finditer(text))], dtype=np.int64)
+    return np.array(sorted({0, *(start for start, _ in spans(text))}), dtype=np.int64)
 
 
 def collect_steps(
-    loaded: Loaded, texts: Sequence[Text], layers: Sequence[int], cutting: Passages
+    loaded: Loaded,
+    texts: Sequence[Text],
+    layers: Sequence[int],
+    cutting: Passages,
+    pooling: Pooling = "tokens",
+    patience: float = 0.25,
 ) -> Generator[Progress, None, dict[int, States]]:
-    """Run passages of `texts` through a model; the value has the states of each layer.
+    """Run passages or sentences of `texts` through a model; the value has each layer's states.
 
-    Special tokens that stand for no text are run, not collected. Yields after each passage.
+    Special tokens that stand for no text are run, not collected. As many texts run at once as take
+    about `patience` seconds, then it yields; a sentence, or 16 tokens of a causal model's passage,
+    is the least.
 
     Raises
     ------
@@ -129,7 +132,6 @@ def collect_steps(
         If the model has no such layer or the texts come to no token.
     """
     info = loaded.info
-    stack = info.stacks[0]
     for layer in layers:
         if not 0 <= layer <= info.layers:
             raise UserError(
@@ -137,55 +139,176 @@ def collect_steps(
                 f"{info.title} has layers 0 to {info.layers}",
                 "Choose one of them",
             )
+    names = named(texts)
+    cut = _sentences if pooling != "tokens" else _passages
+    units = yield from cut(loaded, texts, names, cutting)
+    if not units:
+        raise UserError(
+            "Cannot collect states", "the texts come to no token", "Choose texts that are not empty"
+        )
+    found = {}
+    for layer in layers:
+        rows = yield from _run(loaded, units, layer, pooling, patience)
+        found[layer] = _joined(layer, units, rows, names, pooling)
+    return found
+
+
+def _passages(
+    loaded: Loaded, texts: Sequence[Text], names: tuple[str, ...], cutting: Passages
+) -> Generator[Progress, None, list[_Unit]]:
+    """Passages at even distances of each text."""
+    units: list[_Unit] = []
+    texts = _thinned(texts, max(1, cutting.tokens // 8))
     each = max(1, round(cutting.tokens / max(1, len(texts)) / cutting.length))
-    pieces: dict[int, list[Tensor]] = {layer: [] for layer in layers}
-    ids: list[int] = []
-    labels, passages, positions = [], [], []
-    ran = 0
-    for label, text in enumerate(texts):
-        starts, end = sentence_starts(text.text), 0
-        for wanted in np.linspace(0, len(text.text), each, endpoint=False):
+    for text in texts:
+        label = names.index(text.label)
+        whole = text.text[: round(cutting.share * len(text.text))]
+        places = spans(whole)
+        starts, end = np.array([start for start, _ in places], dtype=np.int64), 0
+        for wanted in np.linspace(0, len(whole), each, endpoint=False):
             # Passages never overlap: some of them are held out.
             index = int(np.searchsorted(starts, max(int(wanted), end)))
             if index == len(starts):
                 break
             start = int(starts[index])
-            taken, body, length = _passage(loaded, text.text[start:], cutting.length)
+            taken, body, length = cut_to(loaded, whole[start:], cutting.length)
             end = start + max(1, length)
             if not body:
                 continue
-            with torch.inference_mode():
-                trace, _ = loaded.reader.read(None, taken, _target(loaded), lambda: False)
-                for layer in layers:
-                    rows = trace.states[stack][layer].rows()[body]  # (t, D)
-                    pieces[layer].append(rows.float().cpu().clone())
-            ids += [taken[i] for i in body]
-            labels += [label] * len(body)
-            passages += [ran] * len(body)
-            positions += body
-            ran += 1
-            yield Progress(
-                f"Reading {text.label}: {len(ids):,} states", min(1.0, ran / (each * len(texts)))
-            )
-    if not ids:
-        raise UserError(
-            "Cannot collect states", "the texts come to no token", "Choose texts that are not empty"
-        )
-    return {
-        layer: States(
-            layer=layer,
-            values=torch.cat(found),
-            labels=np.array(labels, dtype=np.int64),
-            names=tuple(text.label for text in texts),
-            passages=np.array(passages, dtype=np.int64),
-            positions=np.array(positions, dtype=np.int64),
-            ids=np.array(ids, dtype=np.int64),
-        )
-        for layer, found in pieces.items()
-    }
+            read = [whole[a:b] for a, b in places[index:] if a < end]
+            units.append(_Unit(label, len(units), taken, body, marks(read)))
+            yield Progress(f"Cutting {text.label} into passages", 0.0)
+    return units
 
 
-def _passage(loaded: Loaded, text: str, length: int) -> tuple[list[int], list[int], int]:
+def _sentences(
+    loaded: Loaded, texts: Sequence[Text], names: tuple[str, ...], cutting: Passages
+) -> Generator[Progress, None, list[_Unit]]:
+    """Sentences at even distances among those of each label."""
+    units: list[_Unit] = []
+    passage = 0
+    for label, name in enumerate(names):
+        there: list[tuple[int, str]] = []  # a number for ten neighbours, and the sentence
+        for text in texts:
+            if text.label != name:
+                continue
+            if text.row:
+                there.append((passage, text.text))
+                passage += 1
+                continue
+            whole = text.text[: round(cutting.share * len(text.text))]
+            for index, (start, end) in enumerate(spans(whole)):
+                there.append((passage + index // _NEIGHBOURS, plain(whole[start:end])))
+            passage = there[-1][0] + 1 if there else passage
+        most = max(1, cutting.sentences // len(names))
+        chosen = np.unique(np.linspace(0, len(there) - 1, min(most, len(there))).astype(int))
+        for index in chosen.tolist():
+            number, sentence = there[index]
+            taken, body, _ = cut_to(loaded, sentence[:LONGEST], cutting.length)
+            if body:
+                units.append(_Unit(label, number, taken, body, marks([sentence])))
+            yield Progress(f"Cutting {name} into sentences", 0.0)
+    return units
+
+
+def _thinned(texts: Sequence[Text], most: int) -> list[Text]:
+    chosen = np.unique(np.linspace(0, len(texts) - 1, min(most, len(texts))).astype(int))
+    return [texts[index] for index in chosen.tolist()]
+
+
+def _run(
+    loaded: Loaded, units: Sequence[_Unit], layer: int, pooling: Pooling, patience: float
+) -> Generator[Progress, None, list[Tensor]]:
+    """The states of each unit: (t, D) of its tokens, or (1, D) of its sentence."""
+    passes = Passes(loaded, layer)
+    order = sorted(range(len(units)), key=lambda index: (len(units[index].ids), index))
+    found: dict[int, Tensor] = {}
+    done, total = 0, sum(len(unit.ids) for unit in units)
+    at_once = 1.0  # texts that take about as long as there is patience
+    while order:
+        length = len(units[order[0]].ids)
+        most = max(1, min(int(at_once), _MOST_AT_ONCE // length))
+        part = [index for index in order[:most] if len(units[index].ids) == length]
+        order = order[len(part) :]
+        begun = time.perf_counter()
+        rows = [units[index].ids for index in part]
+        if len(rows) == 1 and length > _CHUNK and passes.gradual and at_once <= 1 and done:
+            states = yield from _gradually(passes, rows[0])
+        else:
+            states = passes.states(rows)
+        for index, values in zip(part, states, strict=True):
+            body: Sequence[int] = units[index].body
+            if pooling != "tokens":
+                body = pooled_over(body, loaded.info.kind)
+            found[index] = pooled(values[body], pooling)
+        lasted = (time.perf_counter() - begun) * _AHEAD
+        done += length * len(part)
+        at_once = min(2 * max(1.0, at_once), len(part) * patience / max(lasted, 1e-6))
+        yield Progress(f"Reading: {len(found):,} of {len(units):,} {_NOUNS[pooling]}", done / total)
+    return [found[index] for index in range(len(units))]
+
+
+_AHEAD = 1.1  # texts get longer as the collecting goes on
+_NOUNS: dict[Pooling, str] = {"tokens": "passages", "mean": "sentences", "last": "sentences"}
+
+
+def _gradually(passes: Passes, ids: list[int]) -> Generator[Progress, None, Tensor]:
+    """The states (1, T, D) of one text, a few tokens a step."""
+    for states in passes.gradually(ids, _CHUNK):
+        if states is not None:
+            return states
+        yield Progress("Reading", None)
+    raise RuntimeError("a text came to no states")
+
+
+def pooled_over(body: Sequence[int], kind: Kind) -> Sequence[int]:
+    """Of the places `body` of a sentence's tokens, those whose states make up the sentence's.
+
+    Of a causal model's, all but the first place of the text: what stands there has seen nothing
+    but itself, and most models put a state there that is hundreds of times as long as any other
+    and always the same ("attention sinks", Xiao et al. 2023, 2309.17453). A mean with it would
+    tell how many tokens there are.
+    """
+    rest = [place for place in body if place > 0] if kind == "decoder" else body
+    return rest or body
+
+
+def pooled(rows: Tensor, pooling: Pooling) -> Tensor:
+    """The state (1, D) of a sentence from those of its tokens (T, D), or those themselves."""
+    if pooling == "tokens":
+        return rows
+    return rows[-1:].clone() if pooling == "last" else rows.mean(dim=0, keepdim=True)
+
+
+def _joined(
+    layer: int,
+    units: Sequence[_Unit],
+    rows: Sequence[Tensor],
+    names: tuple[str, ...],
+    pooling: Pooling,
+) -> States:
+    counts = [len(values) for values in rows]
+    tokens = pooling == "tokens"
+    none = np.zeros(len(units), dtype=np.int64)
+    positions = [np.array(unit.body) for unit in units] if tokens else [none]
+    ids = [np.array([unit.ids[i] for i in unit.body]) for unit in units] if tokens else [none]
+    return States(
+        layer=layer,
+        values=torch.cat(list(rows)),
+        labels=np.repeat([unit.label for unit in units], counts).astype(np.int64),
+        names=names,
+        passages=np.repeat([unit.passage for unit in units], counts).astype(np.int64),
+        positions=np.concatenate(positions).astype(np.int64),
+        ids=np.concatenate(ids).astype(np.int64),
+        pooling=pooling,
+        marks=np.concatenate([unit.marks for unit in units]),
+        marked=np.repeat(
+            [unit.passage for unit in units], [len(unit.marks) for unit in units]
+        ).astype(np.int64),
+    )
+
+
+def cut_to(loaded: Loaded, text: str, length: int) -> tuple[list[int], list[int], int]:
     """The beginning of `text`: ids to run, which of them stand for text, and characters read."""
     tokens = loaded.reader_of_text.read(text[: length * _CHARACTERS])
     body = [i for i, token in enumerate(tokens) if not token.special][:length]
@@ -198,20 +321,17 @@ def _passage(loaded: Loaded, text: str, length: int) -> tuple[list[int], list[in
     return [tokens[i].id for i in taken], body, tokens[body[-1]].end if body else 0
 
 
-def _target(loaded: Loaded) -> list[int]:
-    """What the decoder of an encoder-decoder is given, which reads no text here: its start."""
-    if loaded.info.kind != "encoder-decoder":
-        return []
-    config = loaded.reader.model.config
-    start = config.decoder_start_token_id
-    return [config.pad_token_id if start is None else start]
+_VERSION = 2  # of how texts are cut and run
+_ARRAYS = ("labels", "passages", "positions", "ids", "marks", "marked")
 
 
-def collection_key(fingerprint: str, texts: Sequence[Text], cutting: Passages) -> str:
+def collection_key(
+    fingerprint: str, texts: Sequence[Text], cutting: Passages, pooling: Pooling = "tokens"
+) -> str:
     """A name for what `collect_steps` makes of a model and texts, alike only where all is alike."""
-    digest = hashlib.sha256(f"{fingerprint} {cutting}".encode())
+    digest = hashlib.sha256(f"{_VERSION} {fingerprint} {cutting} {pooling}".encode())
     for text in texts:
-        digest.update(hashlib.sha256(text.label.encode()).digest())
+        digest.update(hashlib.sha256(f"{text.row} {text.label}".encode()).digest())
         digest.update(hashlib.sha256(text.text.encode()).digest())
     return digest.hexdigest()[:16]
 
@@ -219,11 +339,10 @@ def collection_key(fingerprint: str, texts: Sequence[Text], cutting: Passages) -
 def save_states(path: Path, states: States) -> None:
     """Write states to a safetensors file, whole or not at all."""
     tensors = {"values": states.values.contiguous()}
-    for name in ("labels", "passages", "positions", "ids"):
+    for name in _ARRAYS:
         tensors[name] = torch.from_numpy(getattr(states, name))
     names = {str(index): name for index, name in enumerate(states.names)}
-    with replacing(path) as beside:
-        save_file(tensors, beside, {"layer": str(states.layer), **names})
+    write(path, tensors, {"layer": str(states.layer), "pooling": states.pooling, **names})
 
 
 def load_states(path: Path) -> States | None:
@@ -232,14 +351,15 @@ def load_states(path: Path) -> States | None:
         with safe_open(path, framework="pt") as file:
             told = dict(file.metadata() or {})
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            layer, pooling = int(told.pop("layer")), told.pop("pooling")
+            if pooling not in POOLINGS:
+                return None
             return States(
-                layer=int(told.pop("layer")),
+                layer=layer,
                 values=tensors["values"],
-                labels=tensors["labels"].numpy(),
                 names=tuple(told[str(index)] for index in range(len(told))),
-                passages=tensors["passages"].numpy(),
-                positions=tensors["positions"].numpy(),
-                ids=tensors["ids"].numpy(),
+                pooling=pooling,
+                **{name: tensors[name].numpy() for name in _ARRAYS},
             )
     except (OSError, SafetensorError, KeyError, ValueError):
         return None

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from engine.latent.card import Figures
@@ -45,11 +46,12 @@ def measure(space: Space, states: States, ordinary: Pca | None = None, seed: int
     x = vae.standard(states.values)  # (N, D)
     mu, logvar = vae.posterior(x)
     rebuilt = vae.mean(mu)
-    later = torch.from_numpy(states.positions > states.positions.min())
+    later = ordinary_rows(states)
     bound = evidence_bound(vae, x, generator)
     rng = np.random.default_rng(seed)
     some = torch.from_numpy(rng.permutation(len(states))[:LOOKED_AT])
     few = some[:MAPPED]
+    picture, principal = space.project(mu), space.pca.scores(x)[:, :2]
     flat = space.origin + space.project(mu) @ torch.linalg.pinv(space.axes)  # back into (N, Z)
     return Figures(
         held_out_states=len(states),
@@ -67,9 +69,40 @@ def measure(space: Space, states: States, ordinary: Pca | None = None, seed: int
         pca_ordinary_explained_variance=_pca(x[later], ordinary or space.pca),
         picture_explained_variance=explained_variance(x, vae.mean(flat)),
         pca_picture_explained_variance=_pca(x, Pca(space.pca.mean, space.pca.axes[:, :2])),
-        trustworthiness=trustworthiness(x[few], space.project(mu[few])),
-        pca_trustworthiness=trustworthiness(x[few], space.pca.scores(x[few])[:, :2]),
+        trustworthiness=trustworthiness(x[few], picture[few]),
+        pca_trustworthiness=trustworthiness(x[few], principal[few]),
+        knn_accuracy=knn_accuracy(picture[some], states.labels[some.numpy()]),
+        pca_knn_accuracy=knn_accuracy(principal[some], states.labels[some.numpy()]),
     )
+
+
+def ordinary_rows(states: States) -> Tensor:
+    """Which states are not of a passage's first token, (N,) bool; all where they are sentences'."""
+    later = torch.from_numpy(states.positions > states.positions.min())
+    return later if bool(later.any()) else torch.ones_like(later)
+
+
+def knn_accuracy(picture: Tensor, labels: NDArray[np.int64], neighbours: int = 10) -> float | None:
+    """The share of points whose label is the commonest among their nearest others, 0 to 1.
+
+    Each point is left out of its own neighbours. Of labels that are equally common the one of the
+    lower number counts. None where all labels are alike: there is nothing to be told apart.
+
+    Parameters
+    ----------
+    picture, labels : (N, 2) and (N,)
+        `neighbours` is lowered to N − 1.
+    """
+    from sklearn.neighbors import NearestNeighbors  # type: ignore[import-untyped]  # takes a second
+
+    count = len(labels)
+    if len(np.unique(labels)) < 2:
+        return None
+    k = min(neighbours, count - 1)
+    found = NearestNeighbors(n_neighbors=k).fit(picture.cpu().numpy()).kneighbors()[1]  # (N, k)
+    votes = np.zeros((count, int(labels.max()) + 1), dtype=np.int64)
+    np.add.at(votes, (np.arange(count)[:, None], labels[found]), 1)
+    return float((votes.argmax(axis=1) == labels).mean())
 
 
 def trustworthiness(x: Tensor, picture: Tensor, neighbours: int = 10) -> float:

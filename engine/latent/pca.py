@@ -18,10 +18,15 @@ def principal_axes(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """
     mean = x.mean(dim=0)
     centred = x - mean
-    values, vectors = torch.linalg.eigh(centred.T @ centred / len(x))
+    return mean, *axes_of(centred.T @ centred / len(x))
+
+
+def axes_of(covariance: Tensor) -> tuple[Tensor, Tensor]:
+    """Variances (D,) falling, and axes (D, D) in columns, of a covariance (D, D)."""
+    values, vectors = torch.linalg.eigh(covariance)
     values, vectors = values.flip(0).clamp(min=0), vectors.flip(1)
     largest = vectors.gather(0, vectors.abs().argmax(dim=0, keepdim=True))  # (1, D)
-    return mean, values, vectors * torch.where(largest < 0, -1.0, 1.0)
+    return values, vectors * torch.where(largest < 0, -1.0, 1.0)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -18,18 +18,19 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from engine.errors import UserError
-from engine.files import replacing
 from engine.latent import card as cards
 from engine.latent.card import Card, Plane
 from engine.latent.pca import Pca, principal_axes
+from engine.latent.tensors import write
 from engine.latent.vae import VAE
 from engine.types import Floats
 
 SUFFIX = ".safetensors"
+CHECKPOINT = ".checkpoint.safetensors"
+"""What the file of a training that is not over ends with; see engine/latent/checkpoint.py."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,6 +50,9 @@ class Space:
     pca : Pca
         The first Z principal components of the standardised states that were trained on: what the
         space is to be measured beside.
+    seen : (M,) int64, read-only
+        Marks of the sentences that were trained on or chosen by (`corpus_sentences.marks`): what
+        it is not to be measured with.
     """
 
     vae: VAE
@@ -58,11 +62,13 @@ class Space:
     labels: NDArray[np.int64]
     pca: Pca
     card: Card
+    seen: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     figures: Mapping[str, object] = field(init=False)
 
     def __post_init__(self) -> None:
         self.reference.setflags(write=False)
         self.labels.setflags(write=False)
+        self.seen.setflags(write=False)
         self.vae.eval().requires_grad_(False)
         object.__setattr__(self, "figures", MappingProxyType(cards.figures(self.card)))
 
@@ -113,8 +119,8 @@ class Space:
         tensors["pca.axes"] = _kept(self.pca.axes, False)
         tensors["reference.xy"] = torch.from_numpy(self.reference.astype(np.float16))
         tensors["reference.labels"] = torch.from_numpy(self.labels.astype(np.int16))
-        with replacing(path) as beside:
-            save_file(tensors, beside, {"card": cards.encode(self.card)})
+        tensors["seen"] = torch.from_numpy(np.unique(self.seen))
+        write(path, tensors, {"card": cards.encode(self.card)})
 
     def rounded(self) -> Space:
         """The space as it is after its matrices were kept in half precision."""
@@ -181,6 +187,7 @@ def load(path: Path, device: torch.device | str = "cpu") -> Space:
         pca = Pca(tensors["pca.mean"].float(), tensors["pca.axes"].float())
         xy = tensors["reference.xy"].float()
         labels = tensors["reference.labels"].long()
+        seen = tensors.get("seen", torch.zeros(0)).long()
         _check(card, pca, (origin, axes, xy, labels), [*state.values(), origin, axes, xy])
     except (OSError, SafetensorError, KeyError, ValueError, RuntimeError) as error:
         raise _damaged(path, error) from error
@@ -192,6 +199,7 @@ def load(path: Path, device: torch.device | str = "cpu") -> Space:
         labels.numpy(),
         Pca(pca.mean.to(device), pca.axes.to(device)),
         card,
+        seen.numpy(),
     )
 
 

@@ -1,52 +1,51 @@
-"""Train a latent space on texts, from the command line.
+"""Making a latent space, from texts to a file: the job behind the window's panel and the command.
 
-``python -m engine.latent.train --model NAME --layer N --corpus FOLDER --out FILE`` collects token
-states, trains a VAE on them, measures it on passages it has not seen and writes one file.
+``space_job(loaded, order)`` is a generator of progress, to be driven like any job: on the runner
+(``runner.start_job("latent", lambda engine: space_job(engine.loaded, order))``), or by a loop. Its
+steps are short, so that typing stays live. Not driving it is a pause (``runner.pause_job``);
+closing it cancels, and what the last epoch left stays on disk for an order with ``resume``. What it
+yields is `Progress` while texts are read and `Learning` while it learns: once an epoch with the
+point of each curve (`Learning.epoch`) and where some held-out states lie by now
+(`Learning.picture`), whose labels came before in `Collected`. Its value is the `Space` that was
+saved.
 """
 
 from __future__ import annotations
 
-import os
-
-# Threads that spin while they wait take the cores from whatever else runs. Read once, by the
-# OpenMP that torch brings, when torch is imported.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-
-import argparse
 import datetime
-import shlex
-import sys
 import time
 from collections import Counter
-from collections.abc import Generator, Sequence
-from dataclasses import asdict
+from collections.abc import Generator
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import msgspec
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from engine.errors import UserError
 from engine.files import replacing
+from engine.latent import checkpoint
 from engine.latent.card import Card, Plane, described
-from engine.latent.corpus import (
-    Passages,
-    States,
-    Text,
-    collect_steps,
-    collection_key,
-    load_states,
-    read_texts,
-    save_states,
-)
-from engine.latent.evaluation import measure
+from engine.latent.checkpoint import Checkpoint
+from engine.latent.corpus import Passages, Pooling, States
+from engine.latent.corpus_cache import states_steps
+from engine.latent.corpus_generated import Sampling, generate_steps
+from engine.latent.corpus_texts import Text, read_corpus
+from engine.latent.evaluation import measure, ordinary_rows
 from engine.latent.pca import Pca
 from engine.latent.space import SUFFIX, Space, load, make
-from engine.latent.training import PLANE, Learning, Settings, Trained, train_steps
-from engine.models.catalogue import resolve
-from engine.models.loader import Loaded, load_steps
-from engine.models.store import acquire, open_spec
-from engine.paths import cache_dir
+from engine.latent.training import (
+    PLANE,
+    Keeper,
+    Settings,
+    Split,
+    Trained,
+    TrainingStopped,
+    train_steps,
+)
+from engine.models.loader import Loaded
 from engine.types import ModelInfo, Progress
 
 REFERENCE = 4000
@@ -56,18 +55,126 @@ HALF = 1e-3
 """Largest relative change of the held-out ELBO for which weights are kept in half precision."""
 
 
-def states_steps(
-    loaded: Loaded, texts: Sequence[Text], layer: int, cutting: Passages, kept: Path
-) -> Generator[Progress, None, States]:
-    """The states of one layer, collected once and from then on read from the folder `kept`."""
-    key = collection_key(loaded.info.fingerprint or loaded.info.name, texts, cutting)
-    path = kept / f"{loaded.info.name.replace('/', '--')}-{key}-{layer}{SUFFIX}"
-    states = load_states(path)
-    if states is None:
-        collected = yield from collect_steps(loaded, texts, [layer], cutting)
-        states = collected[layer]
-        save_states(path, states)
-    return states
+SMOOTH = 0.03
+"""Seconds a step takes, about, while somebody types."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What space to make.
+
+    Parameters
+    ----------
+    out : Path
+        The space's file; in `store.own_folder()` the window finds it too.
+    corpus, label : paths and str
+        What to read and which column of tables is the label; see `corpus_texts.read_corpus`.
+    prompts, sampling : strings and Sampling
+        Where there are prompts, the model goes on from them and that is read too.
+    layer : int, optional
+        0 to L; the middle if None.
+    states : Pooling
+        ``tokens``, or sentences as the ``mean`` of their tokens' states or the ``last`` one's.
+    resume : bool
+        Go on from what an earlier run of the same order left after its last epoch. Where there is
+        nothing it starts anew.
+    patience : float
+        Seconds a step of collecting may take, about.
+    command : str
+        How it can be made again, for the card.
+    """
+
+    out: Path
+    corpus: tuple[Path, ...] = ()
+    label: str | None = None
+    prompts: tuple[str, ...] = ()
+    sampling: Sampling = field(default_factory=Sampling)
+    layer: int | None = None
+    states: Pooling = "tokens"
+    cutting: Passages = field(default_factory=Passages)
+    settings: Settings = field(default_factory=Settings)
+    resume: bool = False
+    patience: float = SMOOTH
+    command: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Collected(Progress):
+    """The states are there: `labels` (N,) index `names`, in the rows that `Learning.rows` counts.
+
+    `resumed` is the epoch that training goes on from, 0 where it starts anew.
+    """
+
+    labels: NDArray[np.int64] | None = None
+    names: tuple[str, ...] = ()
+    resumed: int = 0
+
+
+def space_job(loaded: Loaded, order: Order) -> Generator[Progress, None, Space]:
+    """Collect states, train on them, measure, save; the value is the space as its file has it.
+
+    The card is written beside the file a second time, as Markdown.
+
+    Raises
+    ------
+    UserError
+        If the texts come to nothing or too little, the file cannot be written, or a checkpoint is
+        damaged or of another training. Where training stops being a matter of numbers, what was
+        learned until then is saved, and the sentence says so.
+    """
+    info = loaded.info
+    layer = info.layers // 2 if order.layer is None else order.layer
+    if order.out.suffix != SUFFIX:
+        raise UserError(
+            f"Cannot save a latent space as {order.out.name}",
+            f"its file is one of safetensors ({SUFFIX})",
+            f"Name it {order.out.stem or 'space'}{SUFFIX}",
+        )
+    yield Progress("Reading the texts", 0.0)
+    texts: tuple[Text, ...] = read_corpus(order.corpus, order.label)
+    if order.prompts:
+        texts += yield from generate_steps(loaded, order.prompts, order.sampling)
+    states = yield from states_steps(
+        loaded, texts, layer, order.cutting, pooling=order.states, patience=order.patience
+    )
+    digest = checkpoint.digest(states.values, model=info.fingerprint or info.name, layer=layer)
+    keeper = Checkpoint(checkpoint.beside(order.out), order.settings, digest)
+    moment = None
+    if order.resume:
+        moment = keeper.load()
+    else:
+        keeper.remove()
+    yield Collected(
+        f"{len(states):,} states of {len(states.names)} labels",
+        0.0,
+        labels=states.labels,
+        names=states.names,
+        resumed=0 if moment is None else moment.number,
+    )
+    making = space_steps(
+        info, states, order.settings, order.cutting, order.command, info.device, keeper
+    )
+    try:
+        space = yield from making
+    except TrainingStopped as stopped:
+        trained = stopped.trained
+        if trained is None or not trained.best:
+            raise
+        # What was learned is worth keeping, and the user is told what it is.
+        space = yield from measured_steps(
+            info, states, trained, order.cutting, order.command, info.device
+        )
+        _save(space, order.out)
+        raise UserError(stopped.what, f"{stopped.why} in {order.out.name}", stopped.do) from stopped
+    _save(space, order.out)
+    keeper.remove()
+    return load(order.out)
+
+
+def _save(space: Space, out: Path) -> None:
+    space.save(out)
+    with replacing(out.with_suffix(".md")) as beside:
+        beside.write_text(described(space.card), encoding="utf-8")
 
 
 def space_steps(
@@ -77,6 +184,8 @@ def space_steps(
     cutting: Passages,
     command: str = "",
     device: str = "cpu",
+    keeper: Keeper | None = None,
+    split: Split | None = None,
 ) -> Generator[Progress, None, Space]:
     """Train a VAE on states and measure it; the value is the space as it will be on disk.
 
@@ -86,13 +195,29 @@ def space_steps(
         If there are too few states, or training stops being a matter of numbers.
     """
     begun = time.perf_counter()
-    trained = yield from train_steps(states.values, states.passages, settings, device)
+    trained = yield from train_steps(
+        states.values, states.passages, settings, device, keeper, split
+    )
+    return (yield from measured_steps(info, states, trained, cutting, command, device, begun))
+
+
+def measured_steps(
+    info: ModelInfo,
+    states: States,
+    trained: Trained,
+    cutting: Passages,
+    command: str,
+    device: str,
+    begun: float | None = None,
+) -> Generator[Progress, None, Space]:
+    """Make a space of a trained VAE, measured on what it has not seen."""
+    settings = trained.settings
     split = trained.split
     yield Progress("Measuring the latent space", 1.0)
     learned = torch.from_numpy(split.train)
     with torch.no_grad():
         x = trained.vae.standard(states.values[learned])
-    later = torch.from_numpy(states.positions[split.train] > states.positions.min())
+    later = ordinary_rows(states)[learned]
     pca = Pca.of(x, settings.latent)
     ordinary = Pca.of(x[later], settings.latent) if bool(later.any()) else pca
     del x
@@ -102,7 +227,8 @@ def space_steps(
     shown = np.zeros(len(held_out), dtype=np.bool_)
     shown[rng.permutation(len(held_out))[:REFERENCE]] = True
     reference = held_out.rows(shown)
-    card = _card(info, states, trained, cutting, command, device, time.perf_counter() - begun)
+    seconds = time.perf_counter() - (time.perf_counter() if begun is None else begun)
+    card = _card(info, states, trained, cutting, command, device, seconds)
     space = make(trained.vae, pca, reference.values, reference.labels, card)
     figures = measure(space, held_out, ordinary, settings.seed)
     yield Progress("Measuring the latent space", 1.0)
@@ -114,8 +240,10 @@ def space_steps(
     else:
         told = msgspec.structs.replace(card, held_out=figures)
     told = msgspec.structs.replace(told, elbo_in_float32=figures.elbo)
+    # Those that chose the epoch had a say too.
+    seen = states.rows(~split.held_out).marks
     return Space(
-        space.vae, space.origin, space.axes, space.reference, space.labels, space.pca, told
+        space.vae, space.origin, space.axes, space.reference, space.labels, space.pca, told, seen
     )
 
 
@@ -153,6 +281,8 @@ def _card(
         command=command,
         torch=torch.__version__.split("+")[0],
         device=device,
+        states="tokens" if states.pooling == "tokens" else "sentences",
+        pooling=states.pooling,
     )
 
 
@@ -160,109 +290,3 @@ def _plane(settings: Settings) -> Plane:
     """What the picture of a space trained so shows."""
     flat = settings.latent <= PLANE or settings.picture > 0
     return "first two dimensions of μ" if flat else "first two principal components of μ"
-
-
-def open_steps(model: str, device: str) -> Generator[Progress, None, Loaded]:
-    """Bring a model here and load it."""
-    entry = resolve(model)
-    folder = yield from acquire(entry)
-    return (yield from load_steps(open_spec(entry, folder), device))
-
-
-def run(given: argparse.Namespace, command: str) -> Generator[Progress, None, Space]:
-    """Do what the command line says; the value is the space as it was read back from its file.
-
-    The card is written beside it a second time, as Markdown.
-    """
-    texts = read_texts(given.corpus)
-    loaded = yield from open_steps(given.model, given.device)
-    layer = loaded.info.layers // 2 if given.layer is None else given.layer
-    cutting = Passages(tokens=given.tokens, length=given.passage)
-    states = yield from states_steps(loaded, texts, layer, cutting, given.states)
-    settings = Settings(
-        latent=given.z,
-        hidden=given.hidden,
-        beta=given.beta,
-        warm_up=given.warm_up,
-        free_bits=given.free_bits,
-        picture=given.picture,
-        epochs=given.epochs,
-        batch=given.batch,
-        rate=given.rate,
-        decay=given.decay,
-        seed=given.seed,
-    )
-    space = yield from space_steps(
-        loaded.info, states, settings, cutting, command, loaded.info.device
-    )
-    space.save(given.out)
-    with replacing(given.out.with_suffix(".md")) as beside:
-        beside.write_text(described(space.card), encoding="utf-8")
-    return load(given.out)
-
-
-def parser() -> argparse.ArgumentParser:
-    """The command line."""
-    usual, cutting = Settings(), Passages()
-    made = argparse.ArgumentParser(
-        prog="python -m engine.latent.train",
-        description="Train a latent space of a model's token states on texts.",
-    )
-    made.add_argument("--model", required=True, help="name, id, folder or file")
-    made.add_argument("--layer", type=int, help="0 to L; the middle unless given")
-    made.add_argument("--corpus", type=Path, required=True, help="folder of plain texts")
-    made.add_argument("--out", type=Path, required=True, help="the space's file")
-    made.add_argument("--z", type=int, default=usual.latent, help="latent dimensions")
-    made.add_argument("--hidden", type=int, default=usual.hidden)
-    made.add_argument("--beta", type=float, default=usual.beta)
-    made.add_argument("--warm-up", type=float, default=usual.warm_up)
-    made.add_argument("--free-bits", type=float, default=usual.free_bits)
-    made.add_argument(
-        "--picture",
-        type=float,
-        default=usual.picture,
-        help="share of states rebuilt from the picture's two dimensions alone while training",
-    )
-    made.add_argument("--epochs", type=int, default=usual.epochs)
-    made.add_argument("--batch", type=int, default=usual.batch)
-    made.add_argument("--rate", type=float, default=usual.rate)
-    made.add_argument("--decay", type=float, default=usual.decay)
-    made.add_argument("--seed", type=int, default=usual.seed)
-    made.add_argument("--tokens", type=int, default=cutting.tokens)
-    made.add_argument("--passage", type=int, default=cutting.length, help="tokens a passage")
-    made.add_argument("--device", default="cpu", help="auto, cpu, cuda or mps")
-    made.add_argument("--threads", type=int, default=2)
-    made.add_argument("--states", type=Path, default=cache_dir() / "states", help="kept states")
-    return made
-
-
-def told_again(words: Sequence[str]) -> str:
-    """The command to repeat this with; where states are kept changes nothing and is left out."""
-    left_out = {i + k for i, word in enumerate(words) if word == "--states" for k in (0, 1)}
-    kept = [word for i, word in enumerate(words) if i not in left_out]
-    return shlex.join(["python", "-m", "engine.latent.train", *kept])
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Train, save, and print the card."""
-    words = list(sys.argv[1:] if arguments is None else arguments)
-    given = parser().parse_args(words)
-    torch.set_num_threads(given.threads)
-    steps = run(given, told_again(words))
-    shown = ""
-    try:
-        while True:
-            step = next(steps)
-            if step.text != shown and (not isinstance(step, Learning) or step.epoch):
-                print(shown := step.text, flush=True)
-    except StopIteration as stop:
-        card = stop.value.card
-    except UserError as error:
-        print(error, file=sys.stderr)
-        return 1
-    print(msgspec.json.format(msgspec.json.encode(card), indent=1).decode())
-    return 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

@@ -13,18 +13,24 @@ Shape letters: N states, D model width, Z latent width.
 from __future__ import annotations
 
 import math
+from collections.abc import Generator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from engine.latent.pca import principal_axes
+from engine.latent.pca import axes_of
+from engine.types import Progress
 
 MAD_TO_SIGMA = 1.4826
 """Median absolute deviation to standard deviation, for a Gaussian."""
 
 ACTIVE = 0.01
 """Variance of μ over the data above which a unit is active (Burda et al. 2015, 1509.00519)."""
+
+
+_COLUMNS = 32  # dimensions whose medians are found in one step
+_ROWS = 2048  # states whose covariance is added up in one step
 
 
 class Standardiser(nn.Module):
@@ -55,15 +61,19 @@ class Standardiser(nn.Module):
         self.register_buffer("centre", torch.zeros(width))
         self.register_buffer("scale", torch.ones(width))
 
-    def fit(self, states: Tensor) -> None:
-        """Measure centre and scale of `states` (N, D); a dimension that is constant keeps 1."""
+    def fit(self, states: Tensor, columns: slice = slice(None)) -> None:
+        """Measure centre and scale of `states` (N, D), of all dimensions or of some `columns`.
+
+        A dimension that is constant keeps 1.
+        """
+        states = states[:, columns]
         centre = states.median(dim=0).values  # (D,)
         deviation = (states - centre).abs().median(dim=0).values * MAD_TO_SIGMA
         spread = states.std(dim=0, correction=0)
         # More than half of the values may be alike where a dimension is hardly ever used.
         scale = torch.where(deviation > 1e-6 * spread, deviation, spread)
-        self.centre.copy_(centre)
-        self.scale.copy_(torch.where(scale > 0, scale, torch.ones_like(scale)))
+        self.centre[columns] = centre
+        self.scale[columns] = torch.where(scale > 0, scale, torch.ones_like(scale))
 
     def forward(self, states: Tensor) -> Tensor:
         """States (N, D) in the model's units to standardised ones."""
@@ -130,14 +140,38 @@ class VAE(nn.Module):
         self.decoder_curve = perceptron(latent, hidden, width)
         self.log_noise = nn.Parameter(torch.zeros(()))
 
-    @torch.no_grad()
     def start_from(self, states: Tensor) -> None:
         """Fit the standardiser, and set the lines to probabilistic PCA of `states` (N, D)."""
-        self.standard.fit(states)
-        x = self.standard(states).double()
-        mean, values, vectors = principal_axes(x)
-        values, vectors = values[: self.latent], vectors[:, : self.latent]
-        rest = (x - mean).square().mean(dim=0).sum() - values.sum()
+        for _ in self.start_steps(states):
+            pass
+
+    def start_steps(self, states: Tensor) -> Generator[Progress, None, None]:
+        """Do what `start_from` does, in steps short enough for somebody to type meanwhile."""
+        for columns in torch.arange(self.width).split(_COLUMNS):
+            self.standard.fit(states, slice(int(columns[0]), int(columns[-1]) + 1))
+            yield Progress("Looking at the states")
+        # No `torch.no_grad()` round a yield: whoever runs in between would be under it too. There
+        # is nothing to differentiate here, the standardiser has no parameters.
+        total = torch.zeros(self.width, dtype=torch.float64)
+        moments = torch.zeros(self.width, self.width, dtype=torch.float64)
+        for part in states.split(_ROWS):
+            x = self.standard(part).double()  # (n, D)
+            total += x.sum(dim=0)
+            moments += x.T @ x
+            yield Progress("Looking at the states")
+        mean = total / len(states)
+        covariance = moments / len(states) - torch.outer(mean, mean)
+        values, vectors = axes_of(covariance)
+        self._set_lines(
+            mean,
+            values[: self.latent],
+            vectors[:, : self.latent],
+            float(covariance.diagonal().sum()),
+        )
+
+    @torch.no_grad()
+    def _set_lines(self, mean: Tensor, values: Tensor, vectors: Tensor, total: float) -> None:
+        rest = total - values.sum()
         noise = (rest / max(1, self.width - self.latent)).clamp(min=1e-6)
         values = values.clamp(min=1.001 * noise)
         loadings = vectors * (values - noise).sqrt()  # (D, Z): W = U (Λ − s² I)^½

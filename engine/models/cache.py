@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
+from collections.abc import Callable
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 from transformers.cache_utils import Cache, CacheLayerMixin
 
 from engine.arena import Arena
@@ -58,6 +61,18 @@ class ArenaLayer(CacheLayerMixin):
         self._keys.keep(count)
         self._values.keep(count)
 
+    def keep(self, count: int) -> None:
+        """Forget all tokens from `count` on, also where keys and values are not of one length."""
+        self._keys.keep(count)
+        self._values.keep(count)
+
+    def trim(self) -> None:
+        """Give back room that is not needed."""
+        for arena in (self._keys, self._values):
+            arena.trim()
+        if self.is_initialized:
+            self.keys, self.values = self._keys.rows(), self._values.rows()
+
     @property
     def nbytes(self) -> int:
         """Bytes held."""
@@ -70,7 +85,44 @@ class ArenaCache(Cache):
     def __init__(self) -> None:
         super().__init__(layer_class_to_replicate=ArenaLayer)
 
+    def keep(self, count: int) -> None:
+        """Forget all tokens from `count` on, whichever layers have them."""
+        for layer in self.layers:
+            if isinstance(layer, ArenaLayer):
+                layer.keep(count)
+
+    def trim(self) -> None:
+        """Give back room that is not needed."""
+        for layer in self.layers:
+            if isinstance(layer, ArenaLayer):
+                layer.trim()
+
+    def keys_of(self, index: int) -> Tensor | None:
+        """Keys (H_kv, S, d_h) of a block; None where it has none of its own."""
+        layer = self.layers[index] if index < len(self.layers) else None
+        keys = layer.keys if isinstance(layer, ArenaLayer) else None  # (1, H_kv, S, d_h)
+        return None if keys is None else keys[0]
+
     @property
     def nbytes(self) -> int:
         """Bytes held by all layers."""
         return sum(layer.nbytes for layer in self.layers if isinstance(layer, ArenaLayer))
+
+
+def knows_cache(model: nn.Module) -> bool:
+    """Whether a model can build on what an earlier pass of it left."""
+    return _argument(type(model).forward) is not None
+
+
+def over(model: nn.Module, cache: Cache) -> dict[str, Any]:
+    """What to call a model with, so that it builds on `cache` and adds to it."""
+    argument = _argument(type(model).forward)
+    assert argument is not None, f"{type(model).__name__} takes no cache"
+    return {argument: cache, "use_cache": True}
+
+
+@functools.cache
+def _argument(forward: Callable[..., Any]) -> str | None:
+    """Under which name a model's pass takes its cache; transformers 5.24 renamed it."""
+    taken = inspect.signature(forward).parameters
+    return next((name for name in ("cache", "past_key_values") if name in taken), None)

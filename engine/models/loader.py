@@ -5,18 +5,20 @@ from __future__ import annotations
 import warnings
 from collections.abc import Generator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import torch
 import transformers
 from torch import Tensor
 
+from engine import estimate, memory
 from engine.errors import UserError
 from engine.models.families.spec import FamilySpec, Reader, family_specs
-from engine.models.sources.folder import WORD_VECTORS
+from engine.models.fewrows import quicken
+from engine.models.sources.folder import WORD_VECTORS, weight_files
 from engine.models.store import ModelSource
 from engine.models.text import TextReader, TokenReader
-from engine.types import ModelInfo, Progress
+from engine.types import Dtype, ModelInfo, Progress
 
 if TYPE_CHECKING:
     from engine.latent.space import Space
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 _HASHED = 2 << 30
 # What a position table of unknown length is taken for.
 _UNKNOWN_LENGTH = 4096
+_EXACT = torch.float32
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,10 +73,37 @@ def pick_device(wanted: str) -> torch.device:
     return torch.device(wanted)
 
 
-def load_steps(source: ModelSource, device: str) -> Generator[Progress, None, Loaded]:
+def pick_dtype(wanted: str, device: torch.device) -> torch.dtype:
+    """The type meant by ``auto``, ``float32``, ``bfloat16`` or ``float16`` on a device.
+
+    Raises
+    ------
+    UserError
+        If there is no type of that name.
+    """
+    if wanted == "auto":
+        return torch.bfloat16 if device.type != "cpu" and _computes_bfloat16(device) else _EXACT
+    if wanted not in get_args(Dtype):
+        have = ", ".join(get_args(Dtype))
+        raise UserError(
+            f"Cannot compute in {wanted}", "models are not run in it here", f"Choose one of: {have}"
+        )
+    found: torch.dtype = getattr(torch, wanted)
+    return found
+
+
+def _computes_bfloat16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return device.type != "mps" or torch.backends.mps.is_macos_or_newer(14, 0)
+
+
+def load_steps(
+    source: ModelSource, device: str, dtype: str = "auto"
+) -> Generator[Progress, None, Loaded]:
     """Load a model; the generator's value is it.
 
-    Nothing in the folder is run: no remote code, no pickle.
+    Nothing in the folder is run: no remote code, no pickle. Word vectors are float32 always.
 
     Raises
     ------
@@ -82,6 +112,9 @@ def load_steps(source: ModelSource, device: str) -> Generator[Progress, None, Lo
     """
     what = f"Cannot open {source.title}"
     place = pick_device(device)
+    kind = pick_dtype(dtype, place)
+    if kind == _EXACT:
+        torch.backends.cudnn.allow_tf32 = False  # convolutions would drop 13 of 23 bits
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
     yield Progress(f"Opening {source.title}", 0.0)
@@ -98,7 +131,7 @@ def load_steps(source: ModelSource, device: str) -> Generator[Progress, None, Lo
     family = _family_of(config, what)
     tokenizer = _load_tokenizer(source, what)
     yield Progress(f"Reading the weights of {source.title}", 0.2)
-    model = _load_model(source, config, family, place, what)
+    model = _load_model(source, config, family, place, kind, what)
     yield Progress(f"Looking at {source.title}", 0.8)
     try:
         reader = family.reader(model)
@@ -160,10 +193,15 @@ def _load_tokenizer(source: ModelSource, what: str) -> Any:
 
 
 def _load_model(
-    source: ModelSource, config: Any, family: FamilySpec, device: torch.device, what: str
+    source: ModelSource,
+    config: Any,
+    family: FamilySpec,
+    device: torch.device,
+    dtype: torch.dtype,
+    what: str,
 ) -> Any:
     auto = getattr(transformers, family.auto(config))
-    dtype = torch.float32 if device.type == "cpu" else torch.bfloat16
+    _refuse_too_large(source, dtype, device, what)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -176,15 +214,30 @@ def _load_model(
                 local_files_only=True,
                 trust_remote_code=False,
             )
-        return model.to(device).eval().requires_grad_(False)
-    except (MemoryError, torch.OutOfMemoryError) as error:
-        raise UserError(
-            what, f"it does not fit into the memory of {device}", "Open a smaller model"
-        ) from error
+        model = model.to(device).eval().requires_grad_(False)
+        quicken(model)
+        return model
     except Exception as error:
+        if memory.ran_out(error):
+            raise
         raise UserError(
             what, _reason(error), "Fetch the model again, or open another one"
         ) from error
+
+
+def _refuse_too_large(
+    source: ModelSource, dtype: torch.dtype, device: torch.device, what: str
+) -> None:
+    """Raise `UserError` where the weights would not fit; they pass through the CPU's memory."""
+    try:
+        need = estimate.weight_bytes(weight_files(source.folder), dtype.itemsize)
+    except (OSError, ValueError):
+        return  # what is wrong with the files is told when they are read
+    for place in {torch.device("cpu"), device}:
+        there = memory.room(place)
+        if need > there.free:
+            do = memory.ways_out(there, device, dtype.itemsize, "open a smaller model")
+            raise UserError(what, memory.shortage(need, there), do)
 
 
 def _reason(error: Exception) -> str:

@@ -25,6 +25,9 @@ from engine.types import Stack
 
 NAME = "contextscope"
 
+# Marks a mask that says no more than causal order does.
+_PLAIN = "_contextscope_plain"
+
 
 class Recorder:
     """Writes one pass into a trace. Install it with `listening`.
@@ -64,7 +67,6 @@ class Recorder:
         self.depth = 0  # of the block that is running
         # Blocks may share one module (ALBERT), so a layer is known by its turn, not by its name.
         self._turn: dict[Stack, int] = {}
-        self._plain: dict[tuple[int, int], tuple[Tensor, bool]] = {}
 
     def attention(
         self,
@@ -90,7 +92,7 @@ class Recorder:
         layer.scale = query.shape[-1] ** -0.5 if scaling is None else float(scaling)
         layer.softcap = extra.get("softcap")
         layer.sinks = extra.get("s_aux")
-        self._add_segment(layer, module, query, key, mask, is_causal, extra.get("position_bias"))
+        self._add_segment(layer, module, query, mask, is_causal, extra.get("position_bias"))
         return layer
 
     def _add_segment(
@@ -98,16 +100,15 @@ class Recorder:
         layer: LayerAttention,
         module: nn.Module,
         query: Tensor,
-        key: Tensor,
         mask: Tensor | None,
         is_causal: bool | None,
         bias: Tensor | None,
     ) -> None:
-        rows, seen = query.shape[2], key.shape[2]
+        rows = query.shape[2]
         causal = is_causal if is_causal is not None else bool(getattr(module, "is_causal", True))
         allowed = None
         if mask is not None and mask.dtype == torch.bool:
-            allowed = None if self._is_plain(mask, rows, seen, causal) else mask[0]
+            allowed = None if causal and hasattr(mask, _PLAIN) else mask[0]
         elif mask is not None:
             bias = mask if bias is None else bias + mask
         if bias is not None:
@@ -121,21 +122,6 @@ class Recorder:
             last.stop = stop
             return
         layer.segments.append(Segment(self.start, stop, causal, allowed, bias))
-
-    def _is_plain(self, mask: Tensor, rows: int, seen: int, causal: bool) -> bool:
-        """Whether a boolean mask (1, 1, t, S) says no more than the stack's own rule."""
-        # Layers share their mask, so one look a pass is enough.
-        known = (id(mask), seen)
-        if known not in self._plain:
-            rule = torch.ones(rows, seen, dtype=torch.bool, device=mask.device)
-            if causal:
-                rule = rule.tril(seen - rows)
-            plain = mask.shape[1] == 1 and torch.equal(mask[0, 0], rule)
-            self._plain[known] = (
-                mask,
-                plain,
-            )  # holding the mask keeps its identity from being reused
-        return self._plain[known][1]
 
     def state(self, stack: Stack, depth: int, hidden: Tensor) -> None:
         """Note the residual stream `hidden` (1, t, D), or (t, 1, D) in XLNet, at a depth."""
@@ -193,8 +179,36 @@ def _attention(
     return output, None
 
 
+def _mask(**given: Any) -> Tensor | None:
+    """Make the mask that sdpa takes, and mark it where it is plainly causal.
+
+    That is known from what it is made of. Looking at its numbers instead would make the host wait
+    for an accelerator in the middle of a pass.
+    """
+    made: Tensor | None = sdpa_mask(**given)
+    if made is not None and _is_plain(given):
+        setattr(made, _PLAIN, True)
+    return made
+
+
+def _is_plain(given: Mapping[str, Any]) -> bool:
+    """Whether a mask (1, 1, t, S) made of such arguments is the lower right of a triangle.
+
+    transformers allows `is_causal` in a mask's place only where nothing was laid over causal order
+    but a window of `local_size`, which does not show as long as no key lies outside it.
+    """
+    seen, window = given["kv_length"], given.get("local_size")
+    return (
+        given.get("allow_is_causal_skip") is True
+        and given.get("attention_mask") is None
+        and given.get("kv_offset", 0) == 0
+        and given.get("q_offset", 0) + given["q_length"] == seen
+        and (window is None or seen < window)
+    )
+
+
 AttentionInterface.register(NAME, _attention)
-AttentionMaskInterface.register(NAME, sdpa_mask)
+AttentionMaskInterface.register(NAME, _mask)
 
 
 @contextmanager

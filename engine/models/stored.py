@@ -1,6 +1,6 @@
 """Models that compute attention by themselves: what they hand out is kept as it is.
 
-Bloom, Falcon, GPT-J, MPNet, DeBERTa, XLNet and others do not go through transformers' registry of
+Bloom, Falcon, GPT-Neo, MPNet, DeBERTa, XLNet and others do not go through transformers' registry of
 attention functions, so that nobody can listen to their queries and keys. They are run with
 ``output_attentions`` and their maps are kept: L·H·T² numbers, 0.4 GB in float32 for 24 layers of 16
 heads at 512 tokens, 1.6 GB at 1024. `Reader.map_bytes` says it beforehand.
@@ -84,6 +84,11 @@ class StoredAttention(AttentionMaps):
     def nbytes(self) -> int:
         """Bytes of the buffer."""
         return 0 if self._buffer is None else self._buffer.nbytes
+
+    @property
+    def map_bytes(self) -> int:
+        """All of them."""
+        return self.nbytes
 
 
 def _room(needed: int) -> int:

@@ -113,6 +113,7 @@ class TokenReader:
             steps = json.dumps([described.get("decoder"), described.get("pre_tokenizer"), kind])
         self._byte_level = '"ByteLevel"' in steps
         self._wordpiece = '"WordPiece"' in steps
+        self._known: dict[int, tuple[str, bytes]] = {}
 
     def read(self, text: str) -> tuple[Token, ...]:
         """Tokenize `text` as the model was trained to, special tokens included.
@@ -183,14 +184,18 @@ class TokenReader:
         self, id_: int, start: int = 0, end: int = 0, special: bool = False, text: str = ""
     ) -> Token:
         """Make the `Token` of an id, standing at ``text[start:end]``."""
-        piece = self.tokenizer.convert_ids_to_tokens(id_) or ""
-        special = special or id_ in self.special_ids
-        if special:
+        if special or id_ in self.special_ids:
+            piece = self.tokenizer.convert_ids_to_tokens(id_) or ""
             return Token(id_, piece, text[start:end].encode(), start, end, special=True)
-        data = self.piece_bytes(piece)
         if self._wordpiece and start < end:
             data = text[start:end].encode()  # the piece is lower-cased and stripped of accents
-        return Token(id_, show_bytes(data), data, start, end)
+            return Token(id_, show_bytes(data), data, start, end)
+        known = self._known.get(id_)
+        if known is None:
+            data = self.piece_bytes(self.tokenizer.convert_ids_to_tokens(id_) or "")
+            # A text is read anew with each key, and nearly all of its pieces were met before.
+            known = self._known[id_] = show_bytes(data), data
+        return Token(id_, *known, start, end)
 
     def piece_bytes(self, piece: str) -> bytes:
         """The bytes a vocabulary entry stands for."""

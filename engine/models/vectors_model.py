@@ -12,14 +12,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from engine.arena import Arena
+from engine.arena import Arena, capacity
 from engine.errors import UserError
 from engine.models.families.decoder import common_prefix
 from engine.models.families.spec import Ran, Reader
 from engine.models.sources.folder import read_json
 from engine.models.store import ModelSource
 from engine.trace import Trace
-from engine.types import ModelInfo, Stack, Token
+from engine.types import ModelInfo, Query, Stack, Token
 
 UNKNOWN = -1
 """The id of a word that has no vector; its state is all zeros."""
@@ -144,6 +144,24 @@ class VectorReader(Reader):
     def has_attention(self) -> bool:
         """No word looks at another."""
         return False
+
+    @property
+    def itemsize(self) -> int:
+        """Bytes of one number."""
+        return self.table.itemsize
+
+    @property
+    def builds_on(self) -> bool:
+        """Only new words are looked up."""
+        return True
+
+    def pass_bytes(
+        self, trace: Trace | None, new: int, count: int, queries: Sequence[Query] = ()
+    ) -> int:
+        """A vector for each word, as gathered, zeroed where unknown, kept, and pictured."""
+        row = self.table.shape[1] * self.table.itemsize
+        held = max(0, capacity(count) * row - (0 if trace is None else trace.nbytes))
+        return held + 2 * new * row + 3 * 8 * count * self.table.shape[1]
 
     def read(
         self,

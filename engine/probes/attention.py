@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from engine.estimate import ROWS
 from engine.probes.spec import NotAnswerable, Pass, ProbeSpec, to_numpy
 from engine.trace import AttentionMaps
 from engine.types import AttentionQuery, AttentionResult, Stack
@@ -63,14 +64,16 @@ def one_map(passed: Pass, layer: AttentionMaps, which: tuple[object, ...]) -> Te
     done = 0 if old is None else len(old)
     if old is None or done < rows:
         head = which[-1] if isinstance(which[-1], int) else None
-        fresh = layer.weights(head, start=done)  # (H or 1, t, S)
-        new = fresh.mean(dim=0) if head is None else fresh[0]  # (t, S)
+        new: Tensor | None = None
+        # In pieces: a mean over heads then holds H·256·S floats for a moment, not H·T·S.
+        for low in range(done, rows, ROWS):
+            fresh = layer.weights(head, low, min(low + ROWS, rows))  # (H or 1, t, S)
+            if new is None:
+                new = fresh.new_zeros(rows, columns)
+            new[low : low + fresh.shape[1]] = fresh.mean(dim=0) if head is None else fresh[0]
+        assert new is not None
         if old is not None:
-            # No old query sees the new keys.
-            grown = new.new_zeros(rows, columns)
-            grown[:done, : old.shape[1]] = old
-            grown[done:] = new
-            new = grown
+            new[:done, : old.shape[1]] = old  # no old query sees the new keys
         old = new
         passed.trace.memos["attention"] = ShownMap(which, old)
     return old

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from engine.probes.spec import Pass, ProbeSpec, states_at, to_numpy
-from engine.types import EmbeddingQuery, EmbeddingResult
+from engine.probes.spec import Pass, ProbeSpec, host_copy, states_at, to_numpy
+from engine.types import EmbeddingQuery, EmbeddingResult, Floats
 
 MASSIVE = 2.0
 """A state longer than this many median lengths does not take part in the fit of the picture."""
@@ -20,8 +26,9 @@ def typical(norms: Tensor) -> Tensor:
     whole picture alone and press all other tokens into one point.
     """
     chosen = norms <= MASSIVE * norms.median()
-    # With fewer than three left there is no plane to speak of.
-    return chosen if int(chosen.sum()) >= 3 else torch.ones_like(chosen)
+    # With fewer than three left there is no plane to speak of. Said without looking at the number,
+    # for which the host would have to wait.
+    return chosen | (chosen.sum() < 3)
 
 
 SMALL = 96
@@ -47,40 +54,58 @@ def principal_plane(states: Tensor, fitted: Tensor | None = None) -> tuple[Tenso
     explained : Tensor
         (2,) share of the fitted rows' total variance along each.
     """
-    states = states.double()
-    chosen = states if fitted is None else states[fitted]  # (F, D)
-    mean = chosen.mean(dim=0)
-    centred = chosen - mean
-    values, loadings = _leading(centred)  # (≤2,), (D, ≤2)
+    if fitted is None:
+        fitted = torch.ones(len(states), dtype=torch.bool, device=states.device)
+    matrix = gram(states, fitted).cpu().numpy()
+    xy, explained = plane(states.cpu().numpy(), fitted.cpu().numpy(), matrix)
+    return torch.from_numpy(xy), torch.from_numpy(explained)
+
+
+def gram(states: Tensor, fitted: Tensor) -> Tensor:
+    """The smaller Gram matrix of the centred rows `fitted` (T,) of (T, D) states, on their device.
+
+    Returns
+    -------
+    Tensor
+        (n, n), n the smaller of T and D. Rows that do not take part are zero, which adds nothing
+        but eigenvalues of zero.
+    """
+    # Apple's GPUs have no double precision.
+    wide = states.float() if states.device.type == "mps" else states.double()
+    weight = fitted.to(wide.dtype)[:, None]  # (T, 1)
+    centred = (wide - (wide * weight).sum(dim=0) / weight.sum()) * weight
+    rows, width = centred.shape
+    # Both matrices have the same non-zero eigenvalues.
+    return centred @ centred.T if rows <= width else centred.T @ centred
+
+
+def plane(
+    states: NDArray[Any], fitted: NDArray[np.bool_], matrix: NDArray[Any]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """What `principal_plane` says, of states (T, D), fitted (T,) and their `gram`, on the host."""
+    states = states.astype(np.float64)
+    chosen = states[fitted]  # (F, D)
+    mean = chosen.mean(axis=0)
+    matrix = matrix.astype(np.float64)
+    values, vectors = _two_of(matrix)  # (≤2,), (n, ≤2)
+    if len(states) <= states.shape[1]:
+        vectors = (chosen - mean).T @ vectors[fitted]  # (D, ≤2), of length √eigenvalue
+        vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=0), 1e-12)
     # Directions in which nothing varies are noise of the arithmetic.
-    loadings = loadings * (values > 1e-12 * values.max().clamp(min=1e-12))
-    largest = loadings.gather(0, loadings.abs().argmax(dim=0, keepdim=True))  # (1, ≤2)
-    loadings = loadings * torch.where(largest < 0, -1.0, 1.0)
-    scores = (states - mean) @ loadings  # (T, ≤2)
-    xy = scores.new_zeros(len(states), 2)
-    xy[:, : scores.shape[1]] = scores
-    total = centred.square().sum()
-    explained = scores.new_zeros(2)
+    loadings = vectors * (values > 1e-12 * max(values.max(), 1e-12))
+    largest = np.take_along_axis(loadings, np.abs(loadings).argmax(axis=0)[None], axis=0)
+    loadings = loadings * np.where(largest < 0, -1.0, 1.0)
+    xy, explained = np.zeros((len(states), 2)), np.zeros(2)
+    xy[:, : loadings.shape[1]] = (states - mean) @ loadings
+    total = np.trace(matrix)
     if total > 0:
         explained[: len(values)] = values / total
     return xy, explained
 
 
-def _leading(centred: Tensor) -> tuple[Tensor, Tensor]:
-    """The two largest eigenvalues (≤2,) of the scatter of (F, D) rows, and their directions."""
-    rows, width = centred.shape
-    # The smaller of the two Gram matrices has the same non-zero eigenvalues.
-    gram = centred @ centred.T if rows <= width else centred.T @ centred  # (n, n)
-    values, vectors = _two_of(gram)
-    if rows > width:
-        return values, vectors
-    loadings = centred.T @ vectors  # (D, ≤2), of length √eigenvalue
-    return values, loadings / loadings.norm(dim=0).clamp(min=1e-12)
-
-
-def _two_of(gram: Tensor) -> tuple[Tensor, Tensor]:
+def _two_of(matrix: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """The two largest eigenvalues of a symmetric (n, n) matrix, falling, and vectors (n, ≤2)."""
-    if len(gram) > SMALL:
+    if len(matrix) > SMALL:
         # Lanczos iterations for two cost a fifth of a decomposition into all, which at 512 tokens
         # took longer than half a forward pass. Begun at a fixed vector, so that the same states
         # give the same picture.
@@ -89,38 +114,42 @@ def _two_of(gram: Tensor) -> tuple[Tensor, Tensor]:
             eigsh,
         )
 
-        matrix = gram.cpu().numpy()
-        try:
-            found = eigsh(matrix, k=2, v0=matrix.diagonal(), tol=1e-10)
-        except ArpackNoConvergence:
-            pass  # near ties; they are found together with all the others
-        else:
-            values, vectors = (torch.from_numpy(part.copy()).to(gram.device) for part in found)
-            return values.flip(0).clamp(min=0), vectors.flip(1)
-    values, vectors = torch.linalg.eigh(gram)
-    return values.flip(0)[:2].clamp(min=0), vectors.flip(1)[:, :2]
+        with contextlib.suppress(ArpackNoConvergence):  # near ties; they are found with the others
+            values, vectors = eigsh(matrix, k=2, v0=matrix.diagonal(), tol=1e-10)
+            return values[::-1].clip(min=0), vectors[:, ::-1]
+    values, vectors = np.linalg.eigh(matrix)
+    return values[::-1][:2].clip(min=0), vectors[:, ::-1][:, :2]
 
 
-def answer(passed: Pass, query: EmbeddingQuery) -> EmbeddingResult:
+def answer(passed: Pass, query: EmbeddingQuery) -> EmbeddingResult | Callable[[], EmbeddingResult]:
     """States, norms and picture of one layer."""
     stack, states = states_at(passed, query.layer, query.stack)
-    norms = states.float().norm(dim=-1)
-    xy = explained = fitted = None
-    if query.picture:
-        chosen = typical(norms)
-        plane, share = principal_plane(states, chosen)
-        xy, explained = to_numpy(plane), to_numpy(share)
-        fitted = chosen.cpu().numpy()
-        fitted.setflags(write=False)
-    return EmbeddingResult(
-        layer=query.layer,
-        stack=stack,
-        values=to_numpy(states),
-        norms=to_numpy(norms),
-        xy=xy,
-        explained=explained,
-        fitted=fitted,
-    )
+    lengths = states.float().norm(dim=-1)
+    values, norms = to_numpy(states), to_numpy(lengths)
+    if not query.picture:
+        return EmbeddingResult(query.layer, stack, values, norms, None, None)
+    chosen = typical(lengths)
+    matrix, marked = host_copy(gram(states, chosen)), host_copy(chosen)
+
+    def finish() -> EmbeddingResult:
+        xy, explained = plane(values, marked, matrix)
+        return EmbeddingResult(
+            layer=query.layer,
+            stack=stack,
+            values=values,
+            norms=norms,
+            xy=_floats(xy),
+            explained=_floats(explained),
+            fitted=marked,
+        )
+
+    return finish
+
+
+def _floats(array: NDArray[np.float64]) -> Floats:
+    narrow = array.astype(np.float32)
+    narrow.setflags(write=False)
+    return narrow
 
 
 PROBE = ProbeSpec(EmbeddingQuery, "embedding", answer)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from engine.latent.space import Space
 from engine.probes.spec import NotAnswerable, Pass, ProbeSpec, states_at, to_numpy
 from engine.types import LatentQuery, LatentResult
 
@@ -34,16 +35,27 @@ def middle(layers: tuple[int, ...], depth: int) -> int:
     return min(layers, key=lambda layer: (abs(layer - depth / 2), layer))
 
 
-def answer(passed: Pass, query: LatentQuery) -> LatentResult:
-    """Encode the states that are new, and project all of them."""
+def space_at(passed: Pass, layer: int | None) -> tuple[int, Space]:
+    """The space of `layer`, or the model's own where it is None, and its layer.
+
+    Raises
+    ------
+    NotAnswerable
+        If there is none, naming those there are.
+    """
     info, spaces = passed.loaded.info, passed.loaded.spaces
     if not spaces:
         raise NotAnswerable(f"There is no latent space for {info.title} yet")
-    layer = middle(tuple(spaces), info.layers) if query.layer is None else query.layer
+    layer = middle(tuple(spaces), info.layers) if layer is None else layer
     if layer not in spaces:
         there = ", ".join(str(number) for number in sorted(spaces))
         raise NotAnswerable(f"{info.title} has a latent space for layer {there}, not for {layer}")
-    space = spaces[layer]
+    return layer, spaces[layer]
+
+
+def answer(passed: Pass, query: LatentQuery) -> LatentResult:
+    """Encode the states that are new, and project all of them."""
+    layer, space = space_at(passed, query.layer)
     _, states = states_at(passed, layer, None)  # (T, D)
     key = f"latent {layer}"
     kept = passed.trace.memos.get(key)
@@ -66,6 +78,7 @@ def answer(passed: Pass, query: LatentQuery) -> LatentResult:
         labels=space.labels,
         label_names=space.label_names,
         card=space.figures,
+        axes=to_numpy(space.axes),
     )
 
 

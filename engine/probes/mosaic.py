@@ -12,12 +12,10 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from engine.estimate import ROWS
 from engine.probes.spec import NotAnswerable, Pass, ProbeSpec, to_numpy
 from engine.trace import AttentionMaps
 from engine.types import MosaicQuery, MosaicResult, Stack
-
-_ROWS = 256
-"""Rows of attention computed at a time: bounds what is held to H·256·T floats."""
 
 
 @dataclass(slots=True)
@@ -94,7 +92,8 @@ def _fold(kept: Thumbnails, layers: list[AttentionMaps], rows: int, columns: int
     old = kept.maps
     maps[:, :, : old.shape[2], : old.shape[3]] = old
     # The last block may be half full: its new rows are joined to the maxima it has.
-    step = max(block, _ROWS // block * block)
+    # In pieces, which bounds what is held to H·256·S floats.
+    step = max(block, ROWS // block * block)
     for low in range(kept.rows // block * block, rows, step):
         start, stop = max(low, kept.rows), min(low + step, rows)
         for index, layer in enumerate(layers):

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from engine.probes.spec import NotAnswerable, Pass, ProbeSpec, to_numpy
+from engine.estimate import JUDGED
+from engine.probes.spec import NotAnswerable, Pass, ProbeSpec, to_ints, to_numpy
 from engine.types import NextQuery, NextResult
-
-_ROWS = 64
-"""Rows of logits computed at a time: bounds what is held to 64·V floats."""
 
 
 @dataclass(slots=True)
@@ -41,8 +40,13 @@ class Surprises:
         return self.bits.nbytes + (0 if self.scores is None else self.scores.nbytes)
 
 
-def answer(passed: Pass, query: NextQuery) -> NextResult:
-    """The likeliest next tokens; surprise −log2 p(x_t | x_<t) in bits of each token there is."""
+def answer(passed: Pass, query: NextQuery) -> Callable[[], NextResult]:
+    """The likeliest next tokens; surprise −log2 p(x_t | x_<t) in bits of each token there is.
+
+    Another temperature is another softmax of the scores that are kept with the trace.
+    """
+    if not query.temperature > 0:
+        raise NotAnswerable(f"A temperature is above 0, not {query.temperature:g}")
     trace = passed.trace
     # An encoder-decoder predicts the target, each entry of which is the next one's context.
     read = trace.target_ids if trace.target_ids else trace.ids
@@ -55,16 +59,18 @@ def answer(passed: Pass, query: NextQuery) -> NextResult:
     _judge(done, passed, read)
     trace.memos["surprise"] = done
     assert done.scores is not None
-    last = done.scores.softmax(dim=-1)  # (V,)
+    last = (done.scores / query.temperature).softmax(dim=-1)  # (V,)
     best = torch.topk(last, min(query.count, len(last)))
-    ids = tuple(int(id_) for id_ in best.indices.tolist())
     first = done.bits.new_full((1,), torch.nan)
-    return NextResult(
-        ids=ids,
-        texts=tuple(passed.loaded.reader_of_text.show(id_) for id_ in ids),
-        probabilities=to_numpy(best.values),
-        surprise=to_numpy(torch.cat([first, done.bits])),
-    )
+    found, shares = to_ints(best.indices), to_numpy(best.values)
+    surprise = to_numpy(torch.cat([first, done.bits]))
+
+    def finish() -> NextResult:
+        ids = tuple(found.tolist())
+        texts = tuple(passed.loaded.reader_of_text.show(id_) for id_ in ids)
+        return NextResult(ids, texts, shares, surprise, temperature=query.temperature)
+
+    return finish
 
 
 def _judge(done: Surprises, passed: Pass, read: list[int]) -> None:
@@ -73,26 +79,29 @@ def _judge(done: Surprises, passed: Pass, read: list[int]) -> None:
     last = len(read) - 1
     pieces = [done.bits]
     position = len(done.bits)  # the first position whose prediction has not been judged
+    # What typing adds is what the pass has just sent to the device; `tensor` knows it again.
+    gold = passed.loaded.reader.tensor(read[position + 1 :])[0]  # (n,)
+    begin = position
     if done.scores is not None and done.at == position < last:
-        pieces.append(_bits(done.scores[None], read[position + 1 : position + 2]))
+        pieces.append(_bits(done.scores[None], gold[:1]))
         position += 1
     while position < last or done.at != last:
-        high = min(position + _ROWS, last + 1)
+        high = min(position + JUDGED, last + 1)
         scores = passed.loaded.reader.logits(final[position:high]).float()  # (n, V)
         done.judged += high - position
         if high == last + 1:
             # A copy, so that the other rows' scores are let go.
             done.scores, done.at = scores[-1].clone(), last
             scores = scores[:-1]
-        pieces.append(_bits(scores, read[position + 1 : position + 1 + len(scores)]))
+        low = position - begin
+        pieces.append(_bits(scores, gold[low : low + len(scores)]))
         position = high
     done.bits = torch.cat(pieces)
 
 
-def _bits(scores: Tensor, gold: list[int]) -> Tensor:
-    """−log2 softmax(scores)[gold], for scores (n, V) and n tokens."""
-    chosen = torch.tensor(gold, dtype=torch.long, device=scores.device)[:, None]
-    return (scores.gather(1, chosen)[:, 0] - scores.logsumexp(dim=-1)) / -math.log(2)
+def _bits(scores: Tensor, gold: Tensor) -> Tensor:
+    """−log2 softmax(scores)[gold], for scores (n, V) and n tokens (n,)."""
+    return (scores.gather(1, gold[:, None])[:, 0] - scores.logsumexp(dim=-1)) / -math.log(2)
 
 
 PROBE = ProbeSpec(NextQuery, "next", answer)

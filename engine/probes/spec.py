@@ -9,15 +9,22 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
+import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 import engine.probes
 from engine.trace import Trace
-from engine.types import Floats, Query, Result, Stack, Token
+from engine.types import Floats, Ints, Query, Result, Stack, Token
 
 if TYPE_CHECKING:
     from engine.models.loader import Loaded
+
+_PINNED = 64 << 20
+"""Bytes up to which a copy goes through pinned memory, which the system cannot swap out."""
+
+Answer = Result | Callable[[], Result]
+"""A result, or what makes it once the numbers it depends on have come."""
 
 
 class NotAnswerable(Exception):  # noqa: N818 - an outcome, told in the panel
@@ -36,11 +43,21 @@ class Pass:
 
 @dataclass(frozen=True, slots=True)
 class ProbeSpec:
-    """A probe's entry: the query it answers, what the model must provide, and the answer."""
+    """A probe's entry: the query it answers, what the model must provide, and the answer.
+
+    `needs` is empty where every model will do. With `last`, it is answered after all others, as it
+    looks at what they have kept.
+
+    `answer` queues its work on the device and gives the result, whose arrays are filled when
+    `wait_for` returns. What it can only say once it has seen numbers, it says in a function that it
+    gives instead and that is called after the wait: looking at a number earlier makes the host wait
+    for the device before the other probes' work is queued.
+    """
 
     query: type[Query]
     needs: str
-    answer: Callable[[Pass, Any], Result]
+    answer: Callable[[Pass, Any], Answer]
+    last: bool = False
 
 
 @cache
@@ -64,10 +81,39 @@ def probe_specs() -> Mapping[type[Query], ProbeSpec]:
 
 
 def to_numpy(tensor: Tensor) -> Floats:
-    """Copy a tensor off the device into a read-only float32 array of the same shape."""
-    array = np.array(tensor.detach().float().cpu().numpy(), dtype=np.float32, copy=True)
+    """Copy a tensor off the device into a read-only float32 array of the same shape.
+
+    From an accelerator the copy is only begun: the numbers are there when `wait_for` returns.
+    """
+    array: Floats = host_copy(tensor.detach().float())
+    return array
+
+
+def to_ints(tensor: Tensor) -> Ints:
+    """Do the same with whole numbers or truth values; the array is int64."""
+    array: Ints = host_copy(tensor.detach().long())
+    return array
+
+
+def host_copy(tensor: Tensor) -> NDArray[Any]:
+    """A read-only array of a tensor's numbers, in memory of its own; see `to_numpy`."""
+    if tensor.device.type == "cuda" and tensor.nbytes <= _PINNED:
+        # Only to pinned memory does CUDA copy beside other work. The buffer lives as long as the
+        # array does, and the device works in order: what is queued later cannot spoil the copy.
+        host = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
+        host.copy_(tensor, non_blocking=True)
+    else:
+        host = torch.empty(tensor.shape, dtype=tensor.dtype)
+        host.copy_(tensor)
+    array: NDArray[Any] = host.numpy()
     array.setflags(write=False)
     return array
+
+
+def wait_for(device: torch.device) -> None:
+    """Let the device finish what it was given; every begun copy is then whole."""
+    if device.type != "cpu":
+        torch.accelerator.synchronize(device)
 
 
 def states_at(passed: Pass, layer: int, stack: Stack | None) -> tuple[Stack, Tensor]:

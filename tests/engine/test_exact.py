@@ -299,6 +299,27 @@ def test_no_position_goes_through_the_output_embedding_twice(case: Case) -> None
     assert _judged(case) == judged
 
 
+@pytest.mark.parametrize("case", ["llama"], indirect=True)
+def test_another_temperature_is_the_softmax_of_the_scores_over_it_and_runs_nothing(
+    case: Case,
+) -> None:
+    case.ask(tinymodels.TEXT, NextQuery())
+    judged = _judged(case)
+    for temperature in (0.1, 0.7, 1.0, 2.0):
+        query = NextQuery(5, temperature)
+        snapshot = case.ask(tinymodels.TEXT, query)
+        told = (case.truth(snapshot).logits[0] / temperature).softmax(-1)
+        result = snapshot.results[query]
+        np.testing.assert_allclose(
+            result.probabilities, told[-1, list(result.ids)].numpy(), atol=CLOSE
+        )
+        assert result.temperature == temperature
+        assert snapshot.stats.passes == snapshot.stats.suffix == 0
+    assert _judged(case) == judged
+    cold = case.ask(tinymodels.TEXT, NextQuery(5, 0.0))
+    assert "above 0" in cold.refused[NextQuery(5, 0.0)]
+
+
 def _judged(case: Case) -> int:
     trace = case.engine._trace
     memo = trace.memos.get("surprise") if trace else None

@@ -30,7 +30,7 @@ from engine.latent.corpus import (
     sentence_starts,
 )
 from engine.latent.space import Space, load, read_card
-from engine.latent.train import main, space_steps
+from engine.latent.train import space_steps
 from engine.latent.training import Settings
 from engine.latent.vae import sample
 from engine.probes.latent import Posteriors, middle
@@ -178,7 +178,7 @@ def test_nothing_to_collect_is_a_sentence(bare: Engine, tmp_path: Path) -> None:
         drain(collect_steps(bare.loaded, [Text("empty", "")], [0], CUT))
     with pytest.raises(UserError, match="layers 0 to 3"):
         drain(collect_steps(bare.loaded, [Text("x", "A dog.")], [4], CUT))
-    with pytest.raises(UserError, match=r"no \.txt file"):
+    with pytest.raises(UserError, match=r"holds no \.txt"):
         read_texts(tmp_path)
     with pytest.raises(UserError, match="no such folder"):
         read_texts(tmp_path / "nowhere")
@@ -462,33 +462,3 @@ def test_unasked_it_is_the_layer_nearest_to_the_middle() -> None:
     assert middle((2, 28), 30) == 2
     assert middle((22, 8), 30) == 8
     assert middle((0, 3), 3) == 0
-
-
-# --- the command line -----------------------------------------------------------------------------
-
-
-def test_training_from_the_command_line(
-    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    corpus = tmp_path / "texts"
-    corpus.mkdir()
-    for number in (1, 2):
-        (corpus / f"text{number}.txt").write_text(prose(number), encoding="utf-8")
-    out = tmp_path / "out" / "space.safetensors"
-    words = f"--model {folder} --corpus {corpus} --out {out} --states {tmp_path} --z 2 --hidden 8"
-    words += " --epochs 1 --tokens 800 --passage 20 --threads 1"
-    threads = torch.get_num_threads()
-    try:
-        assert main(words.split()) == 0
-        assert main([*words.split(), "--z", "64"]) == 1
-    finally:
-        torch.set_num_threads(threads)
-    told = capsys.readouterr()
-    assert "not fewer than the states' 32" in told.err
-    found = load(out)
-    assert found.card.layer == 1  # the middle of three
-    assert found.card.latent == 2
-    assert found.card.command.startswith("python -m engine.latent.train --model")
-    assert f"--states {tmp_path}" not in found.card.command
-    assert sorted(out.parent.iterdir()) == [out.with_suffix(".md"), out]
-    assert out.with_suffix(".md").read_text(encoding="utf-8") == described(found.card)

@@ -90,6 +90,7 @@ CAUSAL: dict[str, Family] = {
     "gpt2": Family(lambda: transformers.GPT2Config(**GPT), ("transformer.h",)),
     "mistral": Family(lambda: transformers.MistralConfig(**GROUPED, sliding_window=WINDOW)),
     "qwen2": Family(lambda: transformers.Qwen2Config(**GROUPED)),
+    "qwen3": Family(lambda: transformers.Qwen3Config(**GROUPED, head_dim=8)),
     "gpt_neox": Family(lambda: transformers.GPTNeoXConfig(**PLAIN), ("gpt_neox.layers",)),
     "opt": Family(
         lambda: transformers.OPTConfig(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 import transformers
 from tinyfamilies import BOTH, CAUSAL, ENCODERS, FAMILIES, OUTSIDE, VOCABULARY
@@ -74,9 +76,21 @@ def save_model(name: str, folder: Path, seed: int = 0) -> Path:
     return folder
 
 
-def open_engine(folder: Path) -> Engine:
-    """An engine with the model of a folder."""
+DEVICE = os.environ.get("CONTEXTSCOPE_TEST_DEVICE", "cpu")
+"""Where models run: pytest's ``--device``."""
+
+
+def there_is(device: str) -> bool:
+    """Whether PyTorch finds such a device here."""
+    found = {"cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available}
+    return device == "cpu" or found[device]()
+
+
+def open_engine(folder: Path, device: str = DEVICE, dtype: str = "float32") -> Engine:
+    """An engine with the model of a folder; skips the test where the device is not."""
+    if not there_is(device):
+        pytest.skip(f"PyTorch finds no device {device} on this machine")
     engine = Engine()
     entry = resolve(str(folder))
-    engine.load(open_spec(entry, fetch(entry)), "cpu")
+    engine.load(open_spec(entry, fetch(entry)), device, dtype)
     return engine

@@ -15,8 +15,9 @@ from transformers.models.auto.modeling_auto import (
     MODEL_FOR_MASKED_LM_MAPPING_NAMES,
 )
 
-from engine.models.cache import ArenaCache
+from engine.models.cache import ArenaCache, over
 from engine.models.families.spec import FamilySpec, Ran, Reader, base_of, stack_of_blocks
+from engine.models.lean import LONGEST, lean_step
 from engine.models.recorder import listening
 from engine.trace import Trace
 from engine.types import Stack
@@ -24,6 +25,10 @@ from engine.types import Stack
 
 class DecoderReader(Reader):
     """Runs the changed suffix over a cache of what stands before it."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__(model)
+        self._lean = lean_step(model)
 
     def find_blocks(self) -> Mapping[Stack, Sequence[nn.Module]]:
         """The one stack's blocks."""
@@ -41,6 +46,11 @@ class DecoderReader(Reader):
     @property
     def has_next(self) -> bool:
         """A causal model is nothing but this."""
+        return True
+
+    @property
+    def builds_on(self) -> bool:
+        """What stands before an edit is kept."""
         return True
 
     def read(
@@ -61,17 +71,19 @@ class DecoderReader(Reader):
         suffix = ids[kept:]
         if not suffix:
             return trace, Ran(0, 0, kept)
-        recorder = self.recorder(trace, kept, True, cancelled)
-        with listening(recorder, self.blocks):
-            output = self.run(suffix, cache)
-        self.note(trace, output)
+        if kept and self._lean is not None and len(suffix) <= LONGEST:
+            self._lean.run(suffix, cache, trace)
+        else:
+            recorder = self.recorder(trace, kept, True, cancelled)
+            with listening(recorder, self.blocks):
+                output = self.run(suffix, cache)
+            self.note(trace, output)
         trace.ids = list(ids)
-        trace.cache_bytes = cache.nbytes
         return trace, Ran(1, len(suffix), kept)
 
     def run(self, suffix: list[int], cache: ArenaCache) -> Any:
         """Run tokens over the cache of those before them."""
-        return self.base(input_ids=self.tensor(suffix), past_key_values=cache, use_cache=True)
+        return self.base(input_ids=self.tensor(suffix), **over(self.base, cache))
 
     def note(self, trace: Trace, output: Any) -> None:
         """Add to a trace what no hook saw of a pass."""

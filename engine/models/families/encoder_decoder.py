@@ -55,7 +55,7 @@ class EncoderDecoderReader(Reader):
         """With the encoder's part said to be done."""
         return {
             "encoder_outputs": (states,),
-            "decoder_input_ids": self.tensor([0]),
+            "decoder_input_ids": self._nothing(),
             "use_cache": False,
         }
 

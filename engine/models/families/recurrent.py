@@ -31,6 +31,11 @@ class RecurrentReader(DecoderReader):
             hasattr(module, "is_causal") for module in self.base.modules()
         )
 
+    @property
+    def builds_on(self) -> bool:
+        """What it carries cannot be cut back."""
+        return False
+
     def read(
         self,
         trace: Trace | None,

@@ -12,16 +12,17 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from engine.estimate import Sizes
 from engine.models import families
 from engine.models.recorder import NAME, Recorder
 from engine.trace import Trace
-from engine.types import Kind, Stack
+from engine.types import Kind, Query, Stack
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +43,18 @@ class Reader(ABC):
         In evaluation mode, with the recorder's attention, on its device.
     """
 
+    _sent: tuple[list[int], Tensor | None] = ([], None)  # tokens, and where they are on the device
+
     def __init__(self, model: Any) -> None:
         self.model = model
         self.config = model.config.get_text_config(decoder=True)
         self.device: torch.device = model.device
         self.blocks = self.find_blocks()
+
+    @property
+    def builds_on(self) -> bool:
+        """Whether a pass adds to the trace of the one before, and does not replace it."""
+        return False
 
     @abstractmethod
     def find_blocks(self) -> Mapping[Stack, Sequence[nn.Module]]:
@@ -69,7 +77,8 @@ class Reader(ABC):
         Raises
         ------
         engine.errors.Cancelled
-            If `cancelled` said so between two blocks. `trace` is then not to be used again.
+            If `cancelled` said so between two blocks. `trace` is then to be mended, as it is
+            where memory ran out.
         """
 
     @property
@@ -86,6 +95,40 @@ class Reader(ABC):
         """Bytes of attention maps that a trace of `count` tokens has to hold, as some must."""
         return 0
 
+    @property
+    def itemsize(self) -> int:
+        """Bytes of one number."""
+        return int(self.model.dtype.itemsize)
+
+    @cached_property
+    def sizes(self) -> Sizes:
+        """What the bytes of a pass depend on."""
+        depths = [len(modules) for modules in self.blocks.values()]
+        return Sizes.of(
+            self.config,
+            depths or [int(self.config.num_hidden_layers)],
+            self.itemsize,
+            cached=self.builds_on,
+            eager=self.map_bytes(1) > 0,
+        )
+
+    def pass_bytes(
+        self, trace: Trace | None, new: int, count: int, queries: Sequence[Query] = ()
+    ) -> int:
+        """About how many bytes it takes to run `new` of `count` tokens and to answer `queries`.
+
+        Those that `trace`, to which the pass adds, holds already are not among them.
+        """
+        held = passing = 0
+        if new:
+            # Maps are held in buffers with room, and all the new rows are there before they are.
+            maps = self.map_bytes(count)
+            held = self.sizes.held(count) + maps * 25 // 16
+            held = max(0, held - (0 if trace is None else trace.nbytes))
+            passing = self.sizes.passing(new, count) + maps * new // count
+        asking = sum(self.sizes.asking(query, new, count) for query in queries)
+        return held + max(passing, asking)
+
     def logits(self, final: Tensor) -> Tensor:
         """Scores over the vocabulary (n, V) for states (n, D) after the final norm.
 
@@ -99,7 +142,7 @@ class Reader(ABC):
 
     def head_inputs(self, states: Tensor) -> dict[str, Any]:
         """What ``forward`` must be given so that it comes as far as its head."""
-        return {"input_ids": self.tensor([0]), "use_cache": False}
+        return {"input_ids": self._nothing(), "use_cache": False}
 
     def recorder(
         self, trace: Trace, start: int, cached: bool, cancelled: Callable[[], bool]
@@ -108,8 +151,27 @@ class Reader(ABC):
         return Recorder(trace, self.stack_of, start, cached, cancelled)
 
     def tensor(self, ids: list[int]) -> Tensor:
-        """`ids` as (1, n) on the model's device."""
-        return torch.tensor([ids], dtype=torch.long, device=self.device)
+        """`ids` as (1, n) on the model's device.
+
+        The end of what was sent last is not sent again: what a pass has read is what a probe then
+        asks about.
+        """
+        sent, there = self._sent
+        if ids and there is not None and sent[-len(ids) :] == ids:
+            return there[:, -len(ids) :]
+        made = torch.tensor([ids], dtype=torch.long)
+        if not ids:
+            return made.to(self.device)
+        if self.device.type == "cuda":  # from pinned memory, the host need not wait for it
+            made = made.pin_memory().to(self.device, non_blocking=True)
+        else:
+            made = made.to(self.device)
+        self._sent = list(ids), made
+        return made
+
+    def _nothing(self) -> Tensor:
+        """A token (1, 1) that is not looked at; made on the device, where it costs no copy."""
+        return torch.zeros(1, 1, dtype=torch.long, device=self.device)
 
 
 class _States(tuple[Tensor]):

@@ -1,14 +1,13 @@
-"""Causal decoders outside the attention registry: Bloom, Falcon, GPT-J, GPT-Neo, MPT and others."""
+"""Causal decoders outside the attention registry: Bloom, Falcon, GPT-Neo, MPT and others."""
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from typing import Any
 
 import transformers
 
-from engine.models.cache import ArenaCache
+from engine.models.cache import ArenaCache, knows_cache, over
 from engine.models.families.decoder import DecoderReader, accepts
 from engine.models.families.spec import FamilySpec, Ran
 from engine.models.recorder import take_states
@@ -28,12 +27,17 @@ class StoredDecoderReader(DecoderReader):
         self.habits = habits(base, self.blocks["decoder"], self.config.vocab_size)
         if self.habits.own_states:
             self.blocks = {}
-        self._caches = "past_key_values" in inspect.signature(base.forward).parameters
+        self._caches = knows_cache(base)
 
     @property
     def has_attention(self) -> bool:
         """As it showed when it was tried."""
         return self.habits.maps
+
+    @property
+    def builds_on(self) -> bool:
+        """Where there is a cache."""
+        return self._caches
 
     def map_bytes(self, count: int) -> int:
         """All maps are held."""
@@ -60,7 +64,7 @@ class StoredDecoderReader(DecoderReader):
             "output_hidden_states": self.habits.own_states,
         }
         if self._caches:
-            asked |= {"past_key_values": cache, "use_cache": True}
+            asked |= over(self.base, cache)
         return self.base(input_ids=self.tensor(suffix), **asked)
 
     def note(self, trace: Trace, output: Any) -> None:
