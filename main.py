@@ -8,9 +8,12 @@ import pkgutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import get_args
 
 import gui.figures
 from engine.errors import UserError
+from engine.types import Dtype
+from gui.headless import latent_arguments
 from gui.headless.console import guarded
 from gui.headless.text import SENTENCE, given_text
 
@@ -27,9 +30,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     int
         0 done, 1 failed, 130 interrupted. Wrong usage leaves with 2 through `SystemExit`.
     """
-    # Must stand before torch is loaded. Threads that wait for each other spin by default; beside
-    # another busy process that makes a forward pass several times slower than letting them sleep.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # Must stand before torch is loaded. A thread of a product stays awake for the next one some
+    # tens of microseconds, as long as a step leaves between two. Waking it each time would cost
+    # more than the product; staying awake for good would take a core from the window.
+    os.environ.setdefault("GOMP_SPINCOUNT", "3000")
+    # numpy's own threads do stay awake: after the two components of a picture had been found, the
+    # next step's products took twice as long.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     parser = _parser()
     arguments = parser.parse_args(argv)
     if arguments.text is not None and arguments.text_file is not None:
@@ -47,6 +54,8 @@ def _dispatch(given: argparse.Namespace) -> int:
         return models.get(given.name) if given.action == "get" else models.show()
     if given.command == "bench":
         return _bench(given)
+    if given.command == "latent":
+        return latent_arguments.run(given)
     text = given_text(given.text, given.text_file)
     if given.command == "export":
         from gui.headless import export
@@ -64,9 +73,11 @@ def _dispatch(given: argparse.Namespace) -> int:
                 scaling=given.scaling,
                 scale=given.scale,
                 device=given.device or "auto",
+                dtype=given.dtype or "auto",
+                chat=bool(given.chat),
             )
         )
-    return _window(given.model, text, given.device)
+    return _window(given, text)
 
 
 def _bench(given: argparse.Namespace) -> int:
@@ -74,6 +85,11 @@ def _bench(given: argparse.Namespace) -> int:
         from gui.bench import start
 
         return start.run(given.repeats, as_json=given.json)
+    if given.what == "soak":
+        from gui.bench import soak
+
+        order = soak.Plan(given.model, given.device or "auto", given.edits, given.seed)
+        return soak.run(order, as_json=given.json)
     from gui.bench import typing
 
     plan = typing.Plan(
@@ -82,7 +98,7 @@ def _bench(given: argparse.Namespace) -> int:
     return typing.run(plan, as_json=given.json)
 
 
-def _window(model: str | None, text: str | None, device: str | None) -> int:
+def _window(given: argparse.Namespace, text: str | None) -> int:
     from gui.headless.display import require_display
 
     require_display()
@@ -94,7 +110,9 @@ def _window(model: str | None, text: str | None, device: str | None) -> int:
             f"a part of it cannot be loaded ({error})",
             "Install what README.md names for your system",
         ) from error
-    return run(model=model, text=text, device=device)
+    return run(
+        model=given.model, text=text, device=given.device, dtype=given.dtype, chat=given.chat
+    )
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -103,13 +121,15 @@ def _parser() -> argparse.ArgumentParser:
     )
     _add_input(parser)
     # Given before the command or after it; what stands after must not be undone by a default.
-    commands = parser.add_subparsers(dest="command", metavar="models | export | bench")
+    commands = parser.add_subparsers(dest="command", metavar="models | export | bench | latent")
     models = commands.add_parser("models", help="list the models that can be opened by name")
     actions = models.add_subparsers(dest="action", metavar="get")
     get = actions.add_parser("get", help="bring a model to this machine")
     get.add_argument("name", metavar="NAME")
     _add_export(commands.add_parser("export", help="save a view as a picture or as numbers"))
     _add_bench(commands.add_parser("bench", help="measure what the program costs on this machine"))
+    about = "train latent spaces of a model's states, list them, measure them"
+    latent_arguments.add_latent(commands.add_parser("latent", help=about))
     return parser
 
 
@@ -124,6 +144,15 @@ def _add_input(parser: argparse.ArgumentParser, default: str | None = None) -> N
         "--text-file", default=default, metavar="FILE", help="the context in UTF-8; - reads stdin"
     )
     parser.add_argument("--device", choices=DEVICES, default=default, help="where the model runs")
+    parser.add_argument(
+        "--dtype", choices=get_args(Dtype), default=default, help="what it computes in"
+    )
+    parser.add_argument(
+        "--chat",
+        action=argparse.BooleanOptionalAction,
+        default=default,
+        help="wrap the context in the model's template for conversations",
+    )
 
 
 def _add_export(parser: argparse.ArgumentParser) -> None:
@@ -155,10 +184,12 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_bench(parser: argparse.ArgumentParser) -> None:
-    whats = parser.add_subparsers(dest="what", metavar="typing | start", required=True)
+    whats = parser.add_subparsers(dest="what", metavar="typing | start | soak", required=True)
     typing = whats.add_parser("typing", help="edits in the window, beside what they could cost")
-    typing.add_argument("--model", default=argparse.SUPPRESS, help="as for the window")
-    typing.add_argument("--device", choices=DEVICES, default=argparse.SUPPRESS)
+    soak = whats.add_parser("soak", help="random edits in the window; does anything pile up?")
+    for what in (typing, soak):
+        what.add_argument("--model", default=argparse.SUPPRESS, help="as for the window")
+        what.add_argument("--device", choices=DEVICES, default=argparse.SUPPRESS)
     typing.add_argument(
         "--tokens",
         type=_lengths,
@@ -177,6 +208,9 @@ def _add_bench(parser: argparse.ArgumentParser) -> None:
     for what, repeats in ((typing, 15), (start, 3)):
         what.add_argument("--repeats", type=_count, default=repeats, metavar="N")
         what.add_argument("--json", action="store_true", help="one JSON object a line")
+    soak.add_argument("--edits", type=_count, default=10_000, metavar="N", help="how many")
+    soak.add_argument("--seed", type=int, default=0, metavar="N", help="the same, the same edits")
+    soak.add_argument("--json", action="store_true", help="one JSON object")
 
 
 def _count(given: str) -> int:

@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, get_args
 from PySide6.QtGui import QAction, QKeySequence
 from PySide6.QtWidgets import QMenu
 
+from engine.types import Dtype
 from gui import commands
+from gui.precision import EXACT
 from gui.samples import samples
 from gui.session import Scaling
 from gui.settings import RECENT_MODELS
@@ -49,6 +51,8 @@ class ActionSpec:
         Whether it can be done now, and doing it.
     checked_when : callable, optional
         For a command that is a state: whether it is on.
+    tip_when : callable, optional
+        For a command that cannot always be done: its sentence now, which says why not.
     text_when : callable, optional
         For a command whose name changes: what it is called now; nothing hides it.
     group : str
@@ -65,6 +69,7 @@ class ActionSpec:
     checked_when: Test | None = None
     text_when: Callable[[MainWindow], str] | None = None
     group: str = "help"
+    tip_when: Callable[[MainWindow], str] | None = None
 
     @property
     def shortcuts(self) -> tuple[str, ...]:
@@ -92,6 +97,18 @@ def _has_tokens(window: MainWindow) -> bool:
 
 def _has_selection(window: MainWindow) -> bool:
     return window.session.selected is not None
+
+
+def _has_range(window: MainWindow) -> bool:
+    return window.session.range is not None
+
+
+def _is_inexact(window: MainWindow) -> bool:
+    return window.session.model is not None and window.session.model.dtype != EXACT
+
+
+def _can_chat(window: MainWindow) -> bool:
+    return window.session.can_chat
 
 
 def _has_picture(window: MainWindow) -> bool:
@@ -134,6 +151,12 @@ def _static() -> tuple[ActionSpec, ...]:
              "Insert the clipboard's text.", always, _on_text("paste"), group="clip"),
         spec("edit.all", "Edit", "Select &all", "Ctrl+A",
              "Mark the whole text.", always, _on_text("selectAll"), group="clip"),
+        spec("edit.chat", "Edit", "Chat te&mplate", "Alt+T", commands.CHAT_TIP, _can_chat,
+             commands.toggle_chat, commands.is_chat, group="limit",
+             tip_when=commands.chat_tip),
+        spec("model.precision.measure", "Model/&Precision", "&Measure the error", "",
+             "Run a short text in float32 too, and tell the largest difference.", _is_inexact,
+             commands.measure_precision, group="precision.measure"),
         spec("token.next", "Edit", "&Next token", "Alt+.",
              "Select the next token in every view.", _has_tokens,
              partial(commands.step_token, step=1), group="token"),
@@ -146,6 +169,18 @@ def _static() -> tuple[ActionSpec, ...]:
         spec("token.none", "Edit", "Select no to&ken", "Alt+N",
              "Take the selection away in every view.", _has_selection,
              commands.select_none, group="token"),
+        spec("range.pin", "Edit", "Pin ran&ge", "Alt+R",
+             "Pin the tokens of the marked text, or from the first pinned token to the last.",
+             _has_tokens, commands.pin_range, group="range"),
+        spec("range.longer", "Edit", "Range l&onger", "Alt+Shift+Right",
+             "Pin one token more at the range's end.", _has_tokens,
+             partial(commands.grow_range, step=1), group="range"),
+        spec("range.shorter", "Edit", "Range s&horter", "Alt+Shift+Left",
+             "Pin one token less at the range's end.", _has_tokens,
+             partial(commands.grow_range, step=-1), group="range"),
+        spec("range.none", "Edit", "Unpin rang&e", "Alt+Shift+R",
+             "Lift the pinned range in every view.", _has_range, commands.unpin_range,
+             group="range"),
         spec("view.layer.up", "View", "Layer &up", "Alt+Up",
              "Show the next deeper layer.", _has_model,
              partial(commands.step_layer, step=1), group="place"),
@@ -218,6 +253,23 @@ _THEMES: Mapping[ThemeChoice, tuple[str, str]] = {
 }
 
 
+_PRECISIONS: Mapping[Dtype, tuple[str, str]] = {
+    "auto": (
+        "&As the device suits",
+        "Compute in float32 on a processor, in bfloat16 on a graphics processor.",
+    ),
+    "float32": ("float&32", "As exact as the model gets; the most memory."),
+    "bfloat16": (
+        "&bfloat16",
+        "Half the memory, three digits; on a processor long texts take several times as long.",
+    ),
+    "float16": (
+        "float1&6",
+        "Half the memory, four digits; large numbers of some models run over.",
+    ),
+}
+
+
 def _choices() -> list[ActionSpec]:
     scalings = [
         ActionSpec(
@@ -248,7 +300,15 @@ def _choices() -> list[ActionSpec]:
         )
         for limit in commands.LIMITS
     ]  # fmt: skip
-    return scalings + themes + limits
+    precisions = [
+        ActionSpec(
+            f"model.precision.{name}", "Model/&Precision", *_named(_PRECISIONS[name]), always,
+            partial(commands.set_precision, name=name),
+            partial(commands.has_precision, name=name), group="precision",
+        )
+        for name in get_args(Dtype)
+    ]  # fmt: skip
+    return scalings + themes + limits + precisions
 
 
 def _named(words: tuple[str, str]) -> tuple[str, str, str]:
@@ -282,9 +342,9 @@ def _recent() -> list[ActionSpec]:
 
 GROUPS = (
     *("text", "samples", "export", "quit"),
-    *("undo", "clip", "token", "limit"),
+    *("undo", "clip", "token", "range", "limit"),
     *("panels", "place", "colours", "colours.next", "theme", "theme.next", "window"),
-    *("open", "recent", "job", "cache", "help"),
+    *("open", "recent", "precision", "precision.measure", "job", "cache", "help"),
 )
 """From the top of a menu to its foot; a line is drawn between neighbours."""
 
@@ -333,6 +393,8 @@ class Actions:
             action.setEnabled(spec.enabled_when(window))
             if spec.checked_when is not None:
                 action.setChecked(spec.checked_when(window))
+            if spec.tip_when is not None:
+                action.setToolTip(spec.tip_when(window))
             if spec.text_when is not None:
                 action.setText(spec.text_when(window) or spec.text)
                 action.setVisible(bool(spec.text_when(window)))

@@ -16,7 +16,7 @@ from PySide6.QtCore import QObject, QTimer
 from PySide6.QtWidgets import QApplication
 
 from engine.paths import config_dir
-from engine.types import Failure, ModelInfo
+from engine.types import Dtype, Failure, ModelInfo
 from gui import theme
 from gui.bench.timeline import keep_timeline
 from gui.bridge import Bridge
@@ -35,7 +35,13 @@ LARGEST_LOG = 1_000_000
 log = logging.getLogger(__name__)
 
 
-def run(model: str | None = None, text: str | None = None, device: str | None = None) -> int:
+def run(
+    model: str | None = None,
+    text: str | None = None,
+    device: str | None = None,
+    dtype: Dtype | None = None,
+    chat: bool | None = None,
+) -> int:
     """Show the window until it is closed.
 
     Parameters
@@ -46,6 +52,10 @@ def run(model: str | None = None, text: str | None = None, device: str | None = 
         The context, instead of the last one.
     device : {"auto", "cpu", "cuda", "mps"}, optional
         Where models run, instead of where they ran last.
+    dtype : {"auto", "float32", "bfloat16", "float16"}, optional
+        What they compute in, instead of what they did last.
+    chat : bool, optional
+        Whether the context is wrapped in the model's chat template, instead of as it was last.
 
     Returns
     -------
@@ -57,6 +67,8 @@ def run(model: str | None = None, text: str | None = None, device: str | None = 
     settings, complaint = store.load()
     if text is not None:
         settings.text = text
+    if chat is not None:
+        settings.chat = chat
     theme.apply(app, settings.theme)
     session = Session(settings.text)
     bridge = Bridge()
@@ -65,7 +77,9 @@ def run(model: str | None = None, text: str | None = None, device: str | None = 
     reporter.install()
     app.styleHints().colorSchemeChanged.connect(lambda _scheme: follow_system(app, settings))
     keep_timeline(window)  # before the engine begins to import what it needs
-    launch = Launch(window, model or settings.model, device or settings.device)
+    launch = Launch(
+        window, model or settings.model, device or settings.device, dtype or settings.dtype
+    )
     waker = close_on_interrupt(window)
     if complaint:
         window.say(complaint)
@@ -112,13 +126,16 @@ class Launch(QObject):
         What is started.
     wanted, device : str
         Which model shall answer in the end, and where.
+    dtype : Dtype
+        What it shall compute in.
     """
 
-    def __init__(self, window: MainWindow, wanted: str, device: str) -> None:
+    def __init__(self, window: MainWindow, wanted: str, device: str, dtype: Dtype = "auto") -> None:
         super().__init__(window)
         self._window = window
         self._wanted = wanted
         self._device = device
+        self._dtype = dtype
         self._settled = False
         window.firstPainted.connect(self._start)
 
@@ -127,7 +144,7 @@ class Launch(QObject):
         window.bridge.start()
         window.bridge.modelLoaded.connect(self._on_loaded)
         window.bridge.failed.connect(self._on_failed)
-        window.open_model(BUILTIN, remember=False, device="auto")
+        window.open_model(BUILTIN, remember=False, device="auto", dtype=self._dtype)
 
     def _on_loaded(self, info: ModelInfo) -> None:
         if info.name == BUILTIN and not self._settled:
@@ -147,12 +164,14 @@ class Launch(QObject):
     def _open_wanted(self) -> None:
         model = self._window.session.model
         here = self._device in ("auto", getattr(model, "device", ""))
+        # The first opening is not remembered, and so would leave the choice of precision behind.
+        here = here and self._dtype == self._window.settings.dtype
         # The user may have chosen another model in the meantime, which then stands.
         untouched = model is None or model.name == BUILTIN
         if self._window.opening not in ("", BUILTIN) or not untouched:
             return
         if self._wanted != BUILTIN or not here:
-            self._window.open_model(self._wanted, device=self._device)
+            self._window.open_model(self._wanted, device=self._device, dtype=self._dtype)
 
 
 class Reporter:

@@ -18,6 +18,7 @@ from PySide6.QtCore import QObject, Qt, Signal, Slot
 from engine.opening import Opening
 from engine.runner import Event, Job, Runner
 from engine.types import Failure, JobDone, ModelInfo, Progress, Request, Snapshot
+from gui.training import TrainingChoice, training_job
 
 if TYPE_CHECKING:
     from engine.engine import Engine
@@ -59,7 +60,7 @@ class Bridge(QObject):
         """Start the engine's thread. torch is imported there, so call it after the first paint."""
         self._runner.start()
 
-    def open_model(self, spec: str, device: str = "auto") -> str:
+    def open_model(self, spec: str, device: str = "auto", dtype: str = "auto") -> str:
         """Fetch and load a model; it answers once `modelLoaded` is emitted. Returns the job."""
         for earlier in self.jobs():
             if earlier.startswith("open "):
@@ -71,10 +72,32 @@ class Bridge(QObject):
             spec,
             self.deliver,
             lambda source: self._runner.start_job(
-                job, lambda engine: engine.load_steps(source, device), interrupt=True
+                job, lambda engine: engine.load_steps(source, device, dtype), interrupt=True
             ),
         )
         return job
+
+    def measure_precision(self) -> str:
+        """Measure how far the model is from float32; the job's value is a `Precision`."""
+        job = f"precision {next(self._numbers)}"
+        self._jobs[job] = "precision"
+        self._runner.start_job(job, lambda engine: engine.measure_steps())
+        return job
+
+    def train_space(self, choice: TrainingChoice) -> str:
+        """Train a latent space; the job's value is a `SpaceMade`."""
+        job = f"train {next(self._numbers)}"
+        self._jobs[job] = "latent space"
+        self._runner.start_job(job, training_job(choice))
+        return job
+
+    def pause_job(self, name: str) -> None:
+        """Let a job rest until it is resumed or cancelled."""
+        self._runner.pause_job(name)
+
+    def resume_job(self, name: str) -> None:
+        """Let a job that rests go on."""
+        self._runner.resume_job(name)
 
     def submit(self, request: Request) -> None:
         """Ask; the answer comes as `snapshotReady` unless a newer request overtakes it."""

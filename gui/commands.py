@@ -12,6 +12,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
+import numpy as np
 import PySide6
 from PySide6.QtCore import Qt, QUrl, qVersion
 from PySide6.QtGui import QDesktopServices
@@ -31,17 +32,20 @@ from engine.errors import UserError
 from engine.files import replacing
 from engine.models.catalogue import catalogue
 from engine.paths import ROOT, cache_dir, config_dir
+from engine.types import Dtype
 from gui import theme
+from gui.ranges import tokens_in
 from gui.session import Scaling
 from gui.theme import ThemeChoice
 from gui.widgets.goto import Target
 from gui.widgets.open_model import ModelOffer, OpenModel
 from gui.widgets.shortcut_sheet import ShortcutSheet
+from gui.widgets.spans import Units
 
 if TYPE_CHECKING:
     from gui.window import MainWindow
 
-LIMITS = (None, 128, 256, 512, 1024, 2048, 4096, 8192)
+LIMITS = (None, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768)
 """Token limits to choose from; None leaves it to the engine."""
 
 LARGEST_FILE = 4_000_000
@@ -131,6 +135,38 @@ def toggle_pin(window: MainWindow) -> None:
         window.session.toggle_pin(window.session.selected)
 
 
+def pin_range(window: MainWindow) -> None:
+    """Pin the tokens of the text marked in the editor, else those from first to last pin."""
+    session, latest = window.session, window.controller.latest
+    editor = window.editor
+    marked = None
+    if latest is not None and editor is not None and editor.textCursor().hasSelection():
+        cursor = editor.textCursor()
+        units = Units(session.text)
+        places = units.to_characters(np.array([cursor.selectionStart(), cursor.selectionEnd()]))
+        marked = tokens_in(latest.tokens, (int(places[0]), int(places[1])))
+    pins = session.pinned | ({session.selected} if session.selected is not None else set())
+    if marked is None and pins:
+        marked = (min(pins), max(pins) + 1)
+    if marked is None:
+        window.remark("Mark some text, or select a token, to pin a range.")
+    else:
+        session.pin_range(marked)
+
+
+def grow_range(window: MainWindow, step: int) -> None:
+    """Move the end of the pinned range by a token; with none pinned, begin at the selection."""
+    session = window.session
+    at = session.selected if session.selected is not None else 0
+    first, after = session.range or (at, at + (step < 0))
+    session.pin_range((first, max(first + 1, min(window.token_count, after + step))))
+
+
+def unpin_range(window: MainWindow) -> None:
+    """Lift the pinned range."""
+    window.session.pin_range(None)
+
+
 def step_layer(window: MainWindow, step: int) -> None:
     """Go up or down the layers."""
     window.session.set_layer(window.session.layer + step)
@@ -168,6 +204,31 @@ def set_limit(window: MainWindow, limit: int | None) -> None:
     window.settings.token_limit = limit
     window.controller.set_limit(limit)
     window.commands.refresh()
+    window.save_settings()
+
+
+CHAT_TIP = (
+    "Wrap the context as one turn of a user in the model's template for conversations; the "
+    "template's tokens are shown dimmed."
+)
+
+
+def chat_tip(window: MainWindow) -> str:
+    """What the chat template does, or why there is none."""
+    model = window.session.model
+    if model is None or window.session.can_chat:
+        return CHAT_TIP
+    return f"{model.title} came without a template for conversations."
+
+
+def is_chat(window: MainWindow) -> bool:
+    """Whether the context is wrapped in the model's template for conversations."""
+    return window.session.chats
+
+
+def toggle_chat(window: MainWindow) -> None:
+    """Wrap the context, or leave it as it is, at once and after the next start."""
+    window.session.set_chat(not window.session.chats)
     window.save_settings()
 
 
@@ -308,6 +369,21 @@ def open_recent(window: MainWindow, index: int) -> None:
     """Open the model that is at `index` of the recent ones."""
     if index < len(window.settings.recent):
         window.open_model(window.settings.recent[index])
+
+
+def has_precision(window: MainWindow, name: Dtype) -> bool:
+    """Whether that is what models are to compute in."""
+    return window.dtype == name
+
+
+def set_precision(window: MainWindow, name: Dtype) -> None:
+    """Load the model again to compute in that, now and after the next start."""
+    window.set_dtype(name)
+
+
+def measure_precision(window: MainWindow) -> None:
+    """Compare the model with itself in float32."""
+    window.measure_precision()
 
 
 def cancel_job(window: MainWindow) -> None:

@@ -2,6 +2,11 @@
 
 A change becomes a request with the queries of the visible views; a snapshot is drawn by the visible
 views whose queries it answers. Hidden views cost nothing: they are drawn when they are shown.
+
+Views draw one in a turn of the event loop, so that a key pressed meanwhile need not wait for all of
+them. A snapshot that comes before all have drawn the last one takes its place: who has not drawn
+yet draws the newer one, and the others draw once more after that, so that none is left out however
+fast snapshots come.
 """
 
 from __future__ import annotations
@@ -9,12 +14,14 @@ from __future__ import annotations
 import time
 from typing import Protocol
 
-from PySide6.QtCore import QEvent, QObject, QTimer, Signal
+from PySide6.QtCore import QCoreApplication, QEvent, QObject, Qt, QTimer, Signal
 from PySide6.QtWidgets import QWidget
 
 from engine.types import ModelInfo, Query, Request, Snapshot
 from gui.session import Session
 from gui.view import View
+
+_LOW = Qt.EventPriority.LowEventPriority.value  # that of Qt's own requests to paint
 
 
 class Asks(Protocol):
@@ -30,23 +37,23 @@ class Controller(QObject):
     Signals
     -------
     rendered(Snapshot)
-        The visible views drew it.
+        All visible views drew it.
     painted(float)
-        Milliseconds from the keystroke to the picture on the screen.
-    viewDrawn(str)
+        Milliseconds from the keystroke to the picture of all visible views on the screen.
+    viewDrawn(str, Snapshot)
         The view of that key drew a snapshot.
 
     Attributes
     ----------
     latest : Snapshot or None
-        The last answer of the model that is loaded now.
+        The last answer of the model that is loaded now that all visible views have drawn.
     limit : int or None
         The most tokens to run, None for the engine's own limit.
     """
 
     rendered = Signal(object)
     painted = Signal(float)
-    viewDrawn = Signal(str)
+    viewDrawn = Signal(str, object)
 
     def __init__(self, session: Session, bridge: Asks, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -58,6 +65,8 @@ class Controller(QObject):
         self._views: dict[str, View] = {}
         self._shown: set[str] = set()
         self._stale: set[str] = set()
+        self._newest: Snapshot | None = None
+        self._waiting: dict[str, None] = {}  # views that have yet to draw it, in order
         self._seq = 0
         self._epoch = 0
         self._asked: tuple[object, ...] = ()
@@ -68,6 +77,10 @@ class Controller(QObject):
         self._soon.setSingleShot(True)
         self._soon.setInterval(0)
         self._soon.timeout.connect(self.ask)
+        self._next_turn = QTimer(self)
+        self._next_turn.setSingleShot(True)
+        self._next_turn.setInterval(0)
+        self._next_turn.timeout.connect(self._draw_next)
         session.textChanged.connect(self.ask)  # a keystroke does not wait for the event loop
         for signal in (
             session.targetChanged,
@@ -75,6 +88,7 @@ class Controller(QObject):
             session.headChanged,
             session.stackChanged,
             session.selectionChanged,
+            session.chatChanged,
         ):
             signal.connect(self._ask_soon)
 
@@ -97,14 +111,16 @@ class Controller(QObject):
             self._shown.discard(key)
             return
         self._shown.add(key)
-        if key in self._stale and self.latest is not None:
-            self._draw(key, self.latest)
+        if key in self._stale and self._newest is not None:
+            self._draw(key, self._newest)
         self._ask_soon()
 
     def set_model(self, model: ModelInfo) -> None:
         """Take a newly loaded model: what was drawn is another one's, so ask anew."""
         self._epoch += 1
-        self.latest = None
+        self.latest = self._newest = None
+        self._waiting.clear()
+        self._next_turn.stop()
         self._stale = set(self._views)
         self.session.set_model(model)
         self._asked = ()
@@ -142,6 +158,7 @@ class Controller(QObject):
             target=self.session.target or None,
             limit=self.limit,
             born=time.perf_counter(),
+            chat=self.session.chats,
         )
 
     def ask(self) -> None:
@@ -151,7 +168,10 @@ class Controller(QObject):
         if session.model is None:
             return
         queries = self.queries()
-        wanted = (self._epoch, session.text, session.target, self.limit, queries)
+        wanted = (
+            *(self._epoch, session.text, session.target, session.chats),
+            *(self.limit, queries),
+        )
         if wanted == self._asked:
             return
         self._asked = wanted
@@ -161,13 +181,35 @@ class Controller(QObject):
         """Draw a snapshot, if it is of the model that is loaded now."""
         if snapshot.request.epoch != self._epoch:
             return
-        self.latest = snapshot
+        self._newest = snapshot
         self._stale = set(self._views)
         self.session.clamp_to(len(snapshot.tokens))
+        # Who waits already keeps its place before those who have drawn lately.
+        self._waiting.update(dict.fromkeys(key for key in self._views if key in self._shown))
+        self._draw_next()
+
+    def _draw_next(self) -> None:
+        """Let one view draw, and the next one in the next turn."""
+        snapshot = self._newest
+        if snapshot is None:
+            return
+        # One that was hidden, or was shown and drawn then, has nothing to do any more.
+        while self._waiting:
+            key = next(iter(self._waiting))
+            del self._waiting[key]
+            if key in self._shown and key in self._stale:
+                self._draw(key, snapshot)
+                break
+        if self._waiting:
+            self._next_turn.start()
+            return
+        self._next_turn.stop()
+        self.latest = snapshot
         self._born = snapshot.request.born
-        for key in tuple(self._shown):
-            self._draw(key, snapshot)
         self.rendered.emit(snapshot)
+        if self._window is not None:
+            # What changed may all be painted by now; then this event comes with nothing to paint.
+            QCoreApplication.postEvent(self._window, QEvent(QEvent.Type.UpdateRequest), _LOW)
 
     def _ask_soon(self) -> None:
         self._soon.start()
@@ -180,7 +222,7 @@ class Controller(QObject):
         ):
             view.render_snapshot(snapshot)
             self._stale.discard(key)
-            self.viewDrawn.emit(key)
+            self.viewDrawn.emit(key, snapshot)
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         """Note when the window has painted what a snapshot changed."""

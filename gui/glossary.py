@@ -94,6 +94,12 @@ _TERMS = (
         "sink = mean over i of A[i, 0]",
     ),
     Term(
+        "pinned range",
+        "Tokens next to each other that attention is zoomed to; a query's attention to the range "
+        "is the sum of its weights on the range's tokens.",
+        "paid_i = Σ_{a≤j<b} A[i, j]",
+    ),
+    Term(
         "cross-attention",
         "A decoder's tokens attending to those an encoder has read.",
         "A = softmax(Q_dec·K_encᵀ / √d_h)",

@@ -41,7 +41,7 @@ def arrange(window: QMainWindow, panels: Mapping[str, Panel]) -> None:
         else:
             window.tabifyDockWidget(behind, panel)
             behind.raise_()
-        panel.show()
+        panel.setVisible(panel.spec.shown)
     for stacked in sides.values():
         _share(window, stacked)
     if len(sides) == 2:

@@ -15,6 +15,9 @@ from engine.types import ModelInfo, Stack
 Scaling = Literal["linear", "log", "row"]
 """How attention weights become colours: as they are, by logarithm, or by their row's largest."""
 
+Range = tuple[int, int]
+"""Tokens next to each other: the first, and the one after the last."""
+
 
 class Session(QObject):
     """The one record of the user's choices.
@@ -35,8 +38,12 @@ class Session(QObject):
         Which attention to show of a model that has several; None the model's first.
     selected, hovered : int or None
         Index of a token of the context. `pinned` are those that keep their mark.
+    range : Range or None
+        The pinned range of tokens, which attention is zoomed to; kept in place by `RangeKeeper`.
     scaling : Scaling
         How attention weights become colours.
+    chat : bool
+        Whether the context shall be wrapped in the model's template for conversations: see `chats`.
     """
 
     textChanged = Signal(str)
@@ -46,9 +53,11 @@ class Session(QObject):
     headChanged = Signal(object)
     stackChanged = Signal(object)
     scalingChanged = Signal(str)
+    chatChanged = Signal(bool)
     selectionChanged = Signal(object)
     hoverChanged = Signal(object)
     pinsChanged = Signal(object)
+    rangeChanged = Signal(object)
 
     def __init__(self, text: str = "", parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -59,9 +68,11 @@ class Session(QObject):
         self.head: int | None = None
         self.stack: Stack | None = None
         self.scaling: Scaling = "linear"
+        self.chat = False
         self.selected: int | None = None
         self.hovered: int | None = None
         self.pinned: frozenset[int] = frozenset()
+        self.range: Range | None = None
 
     @property
     def depth(self) -> int:
@@ -78,6 +89,16 @@ class Session(QObject):
         """The stack whose attention is shown."""
         stacks = self.model.stacks if self.model else ("decoder",)
         return self.stack if self.stack in stacks else stacks[0]
+
+    @property
+    def can_chat(self) -> bool:
+        """Whether the model has a template for conversations."""
+        return self.model is not None and "chat" in self.model.provides
+
+    @property
+    def chats(self) -> bool:
+        """Whether the context is wrapped: it is wanted, and there is a template."""
+        return self.chat and self.can_chat
 
     @property
     def block(self) -> int:
@@ -135,6 +156,12 @@ class Session(QObject):
             self.scaling = scaling
             self.scalingChanged.emit(scaling)
 
+    def set_chat(self, chat: bool) -> None:
+        """Wrap the context in the model's template for conversations, or leave it as it is."""
+        if chat != self.chat:
+            self.chat = chat
+            self.chatChanged.emit(chat)
+
     def select(self, index: int | None) -> None:
         """Select a token everywhere; None selects nothing."""
         if index != self.selected:
@@ -151,6 +178,22 @@ class Session(QObject):
         """Pin a token, or unpin it."""
         self.pinned = self.pinned ^ {index}
         self.pinsChanged.emit(self.pinned)
+
+    def pin_range(self, range_: Range | None) -> None:
+        """Pin a range of tokens in place of the last one; None, or an empty one, lifts it."""
+        if range_ is not None and not 0 <= range_[0] < range_[1]:
+            range_ = None
+        if range_ != self.range:
+            self.range = range_
+            self.rangeChanged.emit(range_)
+
+    def extend_range(self, index: int) -> None:
+        """Pin from the token selected, or from the range's far end, to the token `index`."""
+        anchor = self.selected
+        if anchor is None:
+            first, after = self.range or (index, index + 1)
+            anchor = first if index >= first else after - 1
+        self.pin_range((min(anchor, index), max(anchor, index) + 1))
 
     def clamp_to(self, count: int) -> None:
         """Forget marks on tokens that are gone, now that the context has `count` tokens."""

@@ -16,6 +16,7 @@ from msgspec import Meta
 from engine.errors import UserError
 from engine.files import replacing
 from engine.paths import config_dir
+from engine.types import Dtype
 from gui.session import Scaling
 from gui.theme import ThemeChoice
 
@@ -45,6 +46,12 @@ class Settings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
         str, Meta(description="Model to open: a catalogue name, a hub id, a folder or a file.")
     ] = DEFAULT_MODEL
     device: Annotated[str, Meta(description="Where models run: auto, cpu, cuda or mps.")] = "auto"
+    dtype: Annotated[
+        Dtype, Meta(description="What models compute in; auto: what suits the device.")
+    ] = "auto"
+    chat: Annotated[
+        bool, Meta(description="Whether the context is wrapped in the model's chat template.")
+    ] = False
     layer: Annotated[
         int | None, Meta(description="Depth shown last; null: a third of the way up.")
     ] = None
@@ -54,6 +61,10 @@ class Settings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     scaling: Annotated[Scaling, Meta(description="How attention weights become colours.")] = (
         "linear"
     )
+    pinned_range: Annotated[
+        tuple[int, int] | None,
+        Meta(description="The pinned range, in characters of the text: first, after the last."),
+    ] = None
     recent: Annotated[list[str], Meta(description="Models opened before, the latest first.")] = (
         msgspec.field(default_factory=list)
     )

@@ -86,6 +86,8 @@ class ViewSpec:
         Makes the view for a session.
     tab : str
         Key of the view behind whose dock this one is tabbed at first, if any.
+    shown : bool
+        Whether it is there on the first start.
     """
 
     key: str
@@ -98,6 +100,7 @@ class ViewSpec:
     order: int
     create: Callable[[Session], View]
     tab: str = ""
+    shown: bool = True
 
 
 @cache

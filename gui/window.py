@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -17,16 +18,28 @@ from PySide6.QtWidgets import (
 
 from engine.errors import UserError
 from engine.models.catalogue import catalogue
-from engine.types import Failure, JobDone, ModelInfo, Progress, Request, Snapshot
+from engine.types import (
+    Dtype,
+    Failure,
+    JobDone,
+    ModelInfo,
+    Precision,
+    Progress,
+    Request,
+    Snapshot,
+)
 from gui import layout, theme
 from gui.actions import Actions
 from gui.commands import targets
 from gui.controller import Controller
 from gui.places import Places
+from gui.precision import measure_at_once, sentence
+from gui.ranges import RangeKeeper
 from gui.saving import Saving, export_choices
 from gui.session import Session
 from gui.settings import Settings, SettingsFile
 from gui.theme import ThemeChoice
+from gui.trainer import Trainer
 from gui.view import ViewSpec, view_specs
 from gui.widgets.panel import Panel
 from gui.widgets.status import StatusLine
@@ -50,6 +63,7 @@ class _Opening(NamedTuple):
     spec: str
     title: str
     device: str
+    dtype: Dtype
     remember: bool
 
 
@@ -87,6 +101,7 @@ class MainWindow(QMainWindow):
         self._store = store
         self._complained = False
         self._opening: _Opening | None = None
+        self._measuring = ("", False)  # the job that does, and whether nobody asked for it
         self._current = ("", "")  # spec and title of the model that answers
         self._asked = 0
         self._painted = False
@@ -99,6 +114,7 @@ class MainWindow(QMainWindow):
         self.controller.watch(self)
         self.saving = Saving(self)
         self._places = Places(session, settings, self)
+        self._ranges = RangeKeeper(session, self)
         self.top = TopBar(partial(targets, self), self)
         self.addToolBar(self.top)
         self.messages = MessageBar(self)
@@ -111,6 +127,7 @@ class MainWindow(QMainWindow):
         )
         self.setTabPosition(Qt.DockWidgetArea.AllDockWidgetAreas, QTabWidget.TabPosition.North)
         self.panels = {spec.key: self._make_panel(spec) for spec in view_specs()}
+        self._trainer = Trainer(self)
         self.commands = Actions(self)
         self._saver = QTimer(self)
         self._saver.setSingleShot(True)
@@ -152,7 +169,9 @@ class MainWindow(QMainWindow):
         """Tell the user that something went well; it goes by itself and hides no warning."""
         self.messages.remark(sentence)
 
-    def open_model(self, spec: str, remember: bool = True, device: str = "") -> None:
+    def open_model(
+        self, spec: str, remember: bool = True, device: str = "", dtype: Dtype | None = None
+    ) -> None:
         """Bring a model and let it answer; the text is kept, and so is the old model until then.
 
         Parameters
@@ -163,10 +182,13 @@ class MainWindow(QMainWindow):
             Whether it is opened again at the next start, if it can be opened now.
         device : str
             Where it shall run; by default where the last one was wanted.
+        dtype : Dtype, optional
+            What it shall compute in; by default what the last one was to.
         """
-        device = device or self._device
-        job = self.bridge.open_model(spec, device)
-        self._opening = _Opening(job, spec, self._titles.get(spec, spec), device, remember)
+        device, dtype = device or self._device, dtype or self.dtype
+        self._stop_measuring()
+        job = self.bridge.open_model(spec, device, dtype)
+        self._opening = _Opening(job, spec, self._titles.get(spec, spec), device, dtype, remember)
         self._show_opening()
 
     @property
@@ -175,10 +197,33 @@ class MainWindow(QMainWindow):
         opening = self._opening
         return opening.device if opening and opening.remember else self.settings.device
 
+    @property
+    def dtype(self) -> Dtype:
+        """What the user wants models to compute in."""
+        opening = self._opening
+        return opening.dtype if opening and opening.remember else self.settings.dtype
+
     def set_device(self, device: str) -> None:
         """Run the model elsewhere; the text is kept."""
-        spec = self.opening or self._current[0] or self.settings.model
-        self.open_model(spec, device=device)
+        self.open_model(self._wanted, device=device)
+
+    def set_dtype(self, dtype: Dtype) -> None:
+        """Let the model compute in another type; the text is kept."""
+        self.open_model(self._wanted, dtype=dtype)
+
+    @property
+    def _wanted(self) -> str:
+        return self.opening or self._current[0] or self.settings.model
+
+    def measure_precision(self, unasked: bool = False) -> None:
+        """Compare the model with itself in float32; what fails `unasked` is not complained of."""
+        self._stop_measuring()
+        self._measuring = (self.bridge.measure_precision(), unasked)
+
+    def _stop_measuring(self) -> None:
+        job, self._measuring = self._measuring[0], ("", False)
+        if job:
+            self.bridge.cancel_job(job)
 
     def set_theme(self, choice: ThemeChoice) -> None:
         """Take other colours, at once and for the next start."""
@@ -197,7 +242,8 @@ class MainWindow(QMainWindow):
         self._saver.stop()
         session, settings = self.session, self.settings
         settings.text = session.text
-        settings.scaling = session.scaling
+        settings.scaling, settings.chat = session.scaling, session.chat
+        settings.pinned_range = self._ranges.characters()
         if session.model is not None and self._places.settled:
             settings.layer, settings.head = session.layer, session.head
         settings.geometry, settings.layout = layout.packed(self)
@@ -237,6 +283,7 @@ class MainWindow(QMainWindow):
             (bridge.progressed, self._on_progress),
             (bridge.jobFinished, self._on_job_finished),
             (controller.viewDrawn, self._on_drawn),
+            (controller.rendered, self._ranges.take),
             (controller.rendered, self._on_rendered),
             (controller.painted, self.status.set_latency),
             (session.textChanged, self._save_soon),
@@ -244,7 +291,9 @@ class MainWindow(QMainWindow):
             (session.headChanged, self._show_place),
             (session.stackChanged, self._show_place),
             (session.scalingChanged, self._on_choice),
+            (session.chatChanged, self._on_choice),
             (session.selectionChanged, self._on_choice),
+            (session.rangeChanged, self._on_choice),
             (top.modelChosen, self.open_model),
             (top.openRequested, actions["model.open"].trigger),
             (top.deviceChosen, self.set_device),
@@ -262,6 +311,8 @@ class MainWindow(QMainWindow):
     def _restore(self) -> None:
         settings = self.settings
         self.session.set_scaling(settings.scaling)
+        self.session.set_chat(settings.chat)
+        self._ranges.restore(settings.pinned_range)
         self.top.set_device(settings.device)
         layout.restore(self, self.panels, settings.geometry, settings.layout)
         self.messages.refresh()
@@ -278,9 +329,8 @@ class MainWindow(QMainWindow):
                 panel.expect()
         self.bridge.submit(request)
 
-    def _on_drawn(self, key: str) -> None:
-        if self.controller.latest is not None:
-            self.panels[key].take(self.controller.latest)
+    def _on_drawn(self, key: str, snapshot: Snapshot) -> None:
+        self.panels[key].take(snapshot)
 
     def _on_rendered(self, snapshot: Snapshot) -> None:
         self.status.settle()
@@ -290,6 +340,15 @@ class MainWindow(QMainWindow):
         self.commands.refresh()
 
     def _on_failed(self, failure: Failure) -> None:
+        if failure.job and failure.job == self._measuring[0]:
+            unasked, self._measuring = self._measuring[1], ("", False)
+            self._end_opening(failure.job)
+            if not unasked:
+                self.say(failure.sentence)
+            return
+        if self._trainer.owns(failure):
+            self.status.clear_progress(failure.job)
+            return
         if failure.seq is None:
             self._end_opening(failure.job)
             stays = self.session.model
@@ -309,9 +368,21 @@ class MainWindow(QMainWindow):
 
     def _on_job_finished(self, done: JobDone) -> None:
         self._end_opening(done.job)
+        if isinstance(done.value, Precision) and done.job == self._measuring[0]:
+            self._take_precision(done.value)
         if done.cancelled:
             # Loading may have ended a pass whose answer is still awaited.
             self.controller.ask_again()
+
+    def _take_precision(self, found: Precision) -> None:
+        """Say how far the model's numbers are from float32."""
+        model, unasked = self.session.model, self._measuring[1]
+        self._measuring = ("", False)
+        if model is not None:
+            self.session.model = replace(model, precision=found)
+            self.status.set_model(self.session.model)
+            if not unasked:
+                self.remark(sentence(self.session.model))
 
     def _end_opening(self, job: str | None) -> None:
         self.status.clear_progress(job)
@@ -331,14 +402,26 @@ class MainWindow(QMainWindow):
             spec = opening.spec  # a hub's id, a folder or a file, which has a name of its own
         if opening is not None and opening.remember and opening.spec == spec:
             self.settings.model, self.settings.device = spec, opening.device
+            self.settings.dtype = opening.dtype
             self.settings.remember_model(spec)
         self._current = (spec, info.title)
         self._places.enter(spec, info, self.controller.set_model)
         self.status.set_model(info)
+        if measure_at_once(info):
+            self.measure_precision(unasked=True)
         for panel in self.panels.values():
             panel.set_model(info)
             self._tell_shown(panel)
         self._show_place()
+
+    def take_provided(self, info: ModelInfo) -> None:
+        """Take what the model at hand provides now, a space that was made of it say."""
+        self.session.model = info
+        self.session.modelChanged.emit(info)
+        for panel in self.panels.values():
+            panel.set_model(info)
+            self._tell_shown(panel)
+        self.controller.ask_again()
 
     def _show_place(self) -> None:
         session = self.session

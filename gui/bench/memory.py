@@ -1,4 +1,4 @@
-"""How much memory the process holds at most while something runs."""
+"""How much memory the process holds, now and at most while something runs."""
 
 from __future__ import annotations
 
@@ -31,6 +31,11 @@ class PeakMemory:
         """The highest since `begin`."""
         marked = _field("VmHWM")
         return marked if marked is not None else _highest_ever()
+
+
+def resident() -> int | None:
+    """Bytes of the process that lie in memory now; None where the system does not say."""
+    return _field("VmRSS")
 
 
 def _field(name: str) -> int | None:

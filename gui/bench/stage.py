@@ -25,6 +25,7 @@ from PySide6.QtCore import (
 from PySide6.QtWidgets import QPlainTextEdit
 
 from engine.errors import UserError
+from engine.heap import REST
 from engine.runner import Event, Job, Runner
 from engine.types import Failure, JobDone, ModelInfo, Request, Snapshot
 from gui import theme
@@ -77,6 +78,7 @@ class CountingRunner(Runner):
         super().__init__(self._route)
         self.bridge: Bridge | None = None
         self.asked = 0
+        self.answers = 0
         self.passes = 0
         self.suffix = 0
         self._own: SimpleQueue[JobDone | Failure] = SimpleQueue()
@@ -111,6 +113,7 @@ class CountingRunner(Runner):
             self._own.put(event)
             return
         if isinstance(event, Snapshot):
+            self.answers += 1
             self.passes += event.stats.passes
             self.suffix += event.stats.suffix
         if self.bridge is not None:
@@ -153,8 +156,10 @@ class Stage(QObject):
         bridge.failed.connect(self._on_failed)
         bridge.modelLoaded.connect(self._check)
         self.window.controller.painted.connect(self._on_painted)
+        self.window.controller.rendered.connect(self._on_rendered)
         self.window.installEventFilter(self)
         self._wanted: Callable[[], bool] = lambda: False
+        self._catching_up = False
 
     # --- life ------------------------------------------------------------------------------------
 
@@ -235,6 +240,23 @@ class Stage(QObject):
             before=self.memory.before,
         )
 
+    def catch_up(self) -> None:
+        """Wait until the newest answer is drawn, painted or not.
+
+        Raises
+        ------
+        UserError
+            If there is none: the request failed, or took too long.
+        """
+        QCoreApplication.processEvents()  # choices that change together are asked for a turn later
+        if self._shown():
+            return
+        self._catching_up = True
+        try:
+            self._until(lambda: False)
+        finally:
+            self._catching_up = False
+
     def settle(self) -> None:
         """Let the window come to rest: nothing is asked, no motion, nothing left to paint."""
         self._patience.start(20 * QUIET_MS)  # a caret blinks for ever
@@ -242,6 +264,12 @@ class Stage(QObject):
         self._loop.exec()
         self._quiet.stop()
         self._patience.stop()
+
+    def rest(self) -> None:
+        """Let the window come to rest, and the engine give back the memory it does not need."""
+        self.settle()
+        QTimer.singleShot(int((REST + 0.3) * 1e3), self._loop.quit)
+        self._loop.exec()
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         """Note that the window paints."""
@@ -275,6 +303,10 @@ class Stage(QObject):
         self._painted_at = time.perf_counter()
         self._check()
 
+    def _on_rendered(self, _snapshot: Snapshot) -> None:
+        if self._catching_up and self._shown():
+            self._loop.quit()
+
     def _on_failed(self, failure: Failure) -> None:
         self._failure = failure.sentence
         self._loop.quit()
@@ -288,12 +320,13 @@ class Stage(QObject):
 def application() -> Iterator[None]:
     """Have the application that a stage needs, with the program's own face.
 
-    Without a screen there is no window manager for Qt to tell sizes, of which it complains often.
+    Qt is not heard where it complains that no window manager can be told sizes, which is so without
+    a screen, or that a font has not every script.
     """
     theme.apply(make_application(), "dark")
 
     def pass_on(kind: QtMsgType, context: QMessageLogContext, message: str) -> None:
-        if "propagateSizeHints" in message:
+        if "propagateSizeHints" in message or "OpenType support missing" in message:
             return
         if callable(before):
             before(kind, context, message)

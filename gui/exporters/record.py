@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import tomllib
@@ -25,6 +26,7 @@ from engine.types import (
     Snapshot,
 )
 from gui.figures.spec import FigureOptions, FigureSpec
+from gui.precision import EXACT, sentence
 
 PROGRAM = "Contextscope"
 
@@ -60,6 +62,14 @@ def record(snapshot: Snapshot, figure: FigureSpec, options: FigureOptions) -> Re
         "text": request.text,
         "token_count": len(snapshot.tokens),
     }
+    if model.dtype != EXACT:
+        found = model.precision
+        made["dtype_error"] = "not measured" if found is None else str(found.error)
+        if found is not None and math.isfinite(found.error):
+            made["dtype_error"] = found.error
+        made["dtype_note"] = sentence(model)
+    if request.chat:
+        made["chat_template"] = True
     if model.kind == "encoder-decoder":
         made["target"] = request.text if request.target is None else request.target
     asked = figure.queries(options, model)
@@ -92,8 +102,8 @@ def _of(result: Result, options: FigureOptions) -> dict[str, object]:
             # A card's "fingerprint" is its model's; its own file's hash is "sha256".
             own = {f"latent_{key}": card.get(key) for key in ("sha256", "date", "seed")}
             return {"layer": layer, "latent_z": mu.shape[1], **own}
-        case NextResult():
-            return {"surprise_unit": "bit"}
+        case NextResult(temperature=temperature):
+            return {"surprise_unit": "bit", "temperature": temperature}
     return {}
 
 

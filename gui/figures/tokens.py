@@ -26,7 +26,8 @@ _MOST, _MOST_LINES = 2000, 120
 
 def queries(options: FigureOptions, model: ModelInfo) -> tuple[Query, ...]:
     """Ask for surprise and the next tokens of a model that predicts any."""
-    return (NextQuery(),) if "next" in model.provides else ()
+    asked = NextQuery(temperature=options.temperature)
+    return (asked,) if "next" in model.provides else ()
 
 
 def _answer(snapshot: Snapshot, options: FigureOptions) -> NextResult | None:
@@ -150,7 +151,8 @@ def _bars(figure: Figure, found: NextResult, top: float) -> None:
     """Draw how likely the next tokens are."""
     names = [lettering.label(text) for text in found.texts]
     label = style.longest(names, 1.2)
-    style.write(figure, style.MARGIN, top, "next token", weight="bold", va="center")
+    cooled = "" if found.temperature == 1 else f", T = {found.temperature:g}"
+    style.write(figure, style.MARGIN, top, f"next token{cooled}", weight="bold", va="center")
     left, high = style.MARGIN + label + 0.06, 0.17 * len(names)
     on = style.axes(figure, left, top + 0.1, 2.0, high)
     share = np.asarray(found.probabilities, np.float64)

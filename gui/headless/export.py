@@ -13,6 +13,7 @@ from engine.types import ModelInfo, Request, Stack
 from gui.exporters.spec import check_applies, export, format_for
 from gui.figures.spec import FigureOptions, figure_specs
 from gui.headless.console import DONE, finish, say
+from gui.precision import measure_at_once
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,8 @@ class Order:
     scaling: Literal["linear", "log", "row"] = "linear"
     scale: int = 1
     device: str = "auto"
+    dtype: str = "auto"
+    chat: bool = False
 
 
 def run(order: Order) -> int:
@@ -47,10 +50,12 @@ def run(order: Order) -> int:
     from engine.engine import Engine
 
     engine = Engine()
-    info = finish(engine.load_steps(source, order.device))
+    info = finish(engine.load_steps(source, order.device, order.dtype))
+    if measure_at_once(info):
+        finish(engine.measure_steps())
     options = options_for(order, info)
     queries = figure_specs()[order.view].queries(options, info)
-    request = Request(1, engine.epoch, order.text, queries, target=order.target)
+    request = Request(1, engine.epoch, order.text, queries, target=order.target, chat=order.chat)
     snapshot = engine.answer(request)
     export(snapshot, order.view, options, order.out, scale=order.scale)
     if snapshot.notice:
@@ -68,6 +73,9 @@ def options_for(order: Order, info: ModelInfo) -> FigureOptions:
     """
     what = f"Cannot export {order.view}"
     check_applies(figure_specs()[order.view], info)
+    if order.chat and "chat" not in info.provides:
+        why = f"{info.title} came without a template for conversations"
+        raise UserError(what, why, "Leave --chat out")
     kinds = info.stacks
     if order.view == "embedding":  # cross-attention has queries and keys, but no stream of its own
         kinds = tuple(kind for kind in kinds if kind != "cross")

@@ -23,6 +23,7 @@ from gui.widgets.attention_bar import AttentionBar
 from gui.widgets.attention_stats import causal_mask, entropy_bits, first_key, rank
 from gui.widgets.heatmap import HeatMap
 from gui.widgets.legend import number
+from gui.widgets.range_stats import RangeStats, range_stats
 from gui.widgets.token_axis import Marks, token_label
 
 Side = Literal["row", "column"]
@@ -34,6 +35,9 @@ class AttentionView(View):
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(session, parent)
         self._result: AttentionResult | None = None
+        self._range_waits = session.range is not None
+        self._measured: tuple[object, ...] = ()
+        self._of_range: RangeStats | None = None
         self._snapshot: Snapshot | None = None
         self._row_labels: list[str] = []
         self._column_labels: list[str] = []
@@ -70,6 +74,8 @@ class AttentionView(View):
         self.lines.placeHovered.connect(self._place_hovered)
         self.lines.placeClicked.connect(self._toggle)
         session.scalingChanged.connect(self._colour)
+        session.rangeChanged.connect(self._take_range)
+        self.bar.zoomChanged.connect(self._zoom)
         for signal in (session.selectionChanged, session.hoverChanged, session.pinsChanged):
             signal.connect(self._mark)
 
@@ -94,6 +100,8 @@ class AttentionView(View):
         self.map.set_labels(rows, columns)
         self.lines.set_labels(rows, columns)
         self._colour()
+        if self._range_waits:
+            self._take_range()
         self._mark()
         self._say_first_key()
 
@@ -124,13 +132,13 @@ class AttentionView(View):
         if self._result is None:
             return
         weights = self._result.weights
-        picture: HeatMap | AttentionLines = self.map if self.bar.picture == "map" else self.lines
-        picture.set_data(
-            weights,
-            scaling=self.session.scaling,
-            masked=causal_mask(*weights.shape) if self.causal else None,
-            unscaled=(0,) if self.bar.first_key.isChecked() and weights.shape[1] > 1 else (),
-        )
+        scaling = self.session.scaling
+        unscaled = (0,) if self.bar.first_key.isChecked() and weights.shape[1] > 1 else ()
+        if self.bar.picture == "map":
+            self.map.set_data(weights, scaling=scaling, causal=self.causal, unscaled=unscaled)
+        else:
+            masked = causal_mask(*weights.shape) if self.causal else None
+            self.lines.set_data(weights, scaling=scaling, masked=masked, unscaled=unscaled)
 
     def _switch(self, picture: str) -> None:
         shown = self.map if picture == "map" else self.lines
@@ -139,7 +147,63 @@ class AttentionView(View):
         self._colour()
         self._mark()
 
+    # --- the pinned range ------------------------------------------------------------------------
+
+    def _take_range(self) -> None:
+        self._range_waits = self._result is None
+        self._zoom()
+        self._mark()
+        self._say_first_key()
+
+    def _zoom(self) -> None:
+        """Zoom the map's axes to the range, as far as they are those of its tokens."""
+        held = self.session.range
+        self.map.zoom_to(
+            held if self.bar.zoom_queries.isChecked() and self._linked("row") else None,
+            held if self.bar.zoom_keys.isChecked() and self._linked("column") else None,
+        )
+
+    def range_stats(self) -> RangeStats | None:
+        """What the shown map says of the pinned range; None without either."""
+        held, result = self.session.range, self._result
+        if held is None or result is None:
+            return None
+        asked = (held, result.weights)
+        if (
+            len(self._measured) != 2
+            or self._measured[0] != held
+            or (self._measured[1] is not result.weights)
+        ):
+            self._measured = asked
+            self._of_range = range_stats(
+                result.weights,
+                held,
+                self.causal,
+                queries=self._linked("row"),
+                keys=self._linked("column"),
+            )
+        return self._of_range
+
+    def _say_range(self, stats: RangeStats) -> str:
+        first, after = self.session.range or (0, 0)
+        parts = [f"range, tokens {first}–{after - 1}"]
+        if stats.share is not None and stats.even is not None:
+            who = "later queries" if self.causal else "other queries"
+            parts.append(
+                f"{who} give it {stats.share * 100:.0f} % (even: {stats.even * 100:.0f} %)"
+            )
+        if stats.inside is not None:
+            parts.append(f"its own give it {stats.inside * 100:.0f} %")
+        return " · ".join(parts)
+
     def _say_first_key(self) -> None:
+        stats = self.range_stats()
+        if stats is not None:
+            text = self._say_range(stats)
+            self.note.setText(text)
+            self.note.setAccessibleName(text)
+            self.note.setToolTip(f"<p>{text}</p>{tip('pinned range')}")
+            return
         found = first_key(self._result.weights, self.causal) if self._result else None
         text = ""
         if found is not None:
@@ -168,11 +232,19 @@ class AttentionView(View):
         weight = float(weights[column])
         if not np.isfinite(weight):
             return f"{pair}: not a number"
-        return (
+        said = (
             f"{pair}: {_weight(weight)}\n"
             f"token {row} → token {column} · rank {rank(weights, column)} of {keys} · "
             f"row entropy {entropy_bits(weights):.2f} bit"
         )
+        stats = self.range_stats()
+        if stats is not None and row < len(stats.paid):
+            said += f"\nto the range: {_weight(float(stats.paid[row]))} of this query"
+        if stats is not None and column < len(stats.taken):
+            said += (
+                f"\nfrom the range: {_weight(float(stats.taken[column]))} to this key on average"
+            )
+        return said
 
     # --- marks -----------------------------------------------------------------------------------
 
@@ -202,6 +274,7 @@ class AttentionView(View):
                     hovered=here if here >= 0 else hovered,
                     selected=session.selected if linked else None,
                     pinned=session.pinned if linked else frozenset(),
+                    range=session.range if linked else None,
                 )
             )
         (self.map if self.bar.picture == "map" else self.lines).set_marks(*sides)

@@ -66,14 +66,25 @@ def robust_level(values: NDArray[np.float32], share: float = SHARE) -> float:
     """
     # Of a long context some of the tokens are enough, each with all of its dimensions.
     flat = np.abs(values[:: max(1, values.size // _ENOUGH)].ravel())
-    flat = flat[np.isfinite(flat)]
-    level = float(np.quantile(flat, share)) if flat.size else 0.0
+    if not np.isfinite(flat.max(initial=0.0)):
+        flat = flat[np.isfinite(flat)]
+    level = _quantile(flat, share) if flat.size else 0.0
     if level <= 0:
         level = float(flat.max(initial=0.0))
     if level <= 0:
         return 1.0
     unit = 10.0 ** (math.floor(math.log10(level)) - 1)
     return math.ceil(level / unit - 1e-6) * unit
+
+
+def _quantile(flat: NDArray[np.float32], share: float) -> float:
+    """What numpy's `quantile` says of finite numbers (N,), in a tenth of its time; sorts them."""
+    place = share * (flat.size - 1)
+    below = int(place)
+    flat.partition(below)
+    low = float(flat[below])
+    high = float(flat[below + 1 :].min(initial=np.inf)) if place > below else low
+    return low + (place - below) * (high - low)
 
 
 class EmbeddingView(View):
@@ -168,6 +179,7 @@ class EmbeddingView(View):
         session.selectionChanged.connect(self._selection_changed)
         session.hoverChanged.connect(self._mark)
         session.pinsChanged.connect(self._mark)
+        session.rangeChanged.connect(self._mark)
 
     def _switch(self, text: str, explanation: str) -> QToolButton:
         button = QToolButton()
@@ -318,7 +330,7 @@ class EmbeddingView(View):
     def _mark(self) -> None:
         session = self.session
         marks = (
-            Marks(session.hovered, session.selected, session.pinned)
+            Marks(session.hovered, session.selected, session.pinned, session.range)
             if self._linked
             else Marks(self._own_hovered, self._own_selected)
         )

@@ -26,6 +26,7 @@ from gui.figures.spec import FigureOptions
 from gui.glossary import tip
 from gui.session import Session
 from gui.view import View, ViewSpec
+from gui.widgets.decoding import Decoding
 from gui.widgets.legend import number
 from gui.widgets.scatter import ScatterMap
 from gui.widgets.token_axis import Marks, token_label
@@ -100,6 +101,7 @@ class LatentView(View):
         )
         self.map = ScatterMap("Latent space, path of the context", joined=True)
         self.map.set_readout(self.read_out)
+        self.decoding = Decoding(session, self.map, self)
         self.legend = _Legend()
         self.note = QElidingLabel()
         self.note.setFont(theme.tabular(theme.ui_font(theme.SMALL)))
@@ -115,17 +117,25 @@ class LatentView(View):
         head.addWidget(self.layers)
         head.addWidget(self.colours)
         head.addStretch(1)
+        head.addWidget(self.decoding.way)
+        head.addWidget(self.decoding.toggle)
+        middle = QHBoxLayout()
+        middle.setSpacing(0)
+        middle.addWidget(self.map, 1)
+        middle.addWidget(self.decoding.side)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(0)
         layout.addWidget(self._head)
         layout.addWidget(self.legend)
-        layout.addWidget(self.map, 1)
+        layout.addLayout(middle, 1)
+        layout.addWidget(self.decoding.strip)
         layout.addWidget(self.note)
         self.legend.hide()
 
         self.layers.activated.connect(lambda _: self.queriesChanged.emit())
         self.colours.toggled.connect(self._colour)
+        self.decoding.changed.connect(self.queriesChanged)
         self.legend.chosen.connect(self._show_only)
         self.map.pointHovered.connect(lambda i: session.hover(i if i >= 0 else None))
         self.map.pointClicked.connect(
@@ -149,15 +159,16 @@ class LatentView(View):
         return nearest_layer(layers, self.session.layer)
 
     def queries(self) -> tuple[Query, ...]:
-        """Ask for the space of the chosen layer, or for the one nearest to the session's."""
+        """Ask for the space of the chosen layer or the session's nearest, and what is decoded."""
         model = self.session.model
         if model is not None and "latent" not in model.provides:
             return ()
-        return (LatentQuery(self.layer),)
+        return (LatentQuery(self.layer), *self.decoding.queries())
 
     def render_snapshot(self, snapshot: Snapshot) -> None:
         """Draw the path that `snapshot` answers with; keep the last one where it has none."""
         result = next((snapshot.results.get(query) for query in self.queries()), None)
+        self.decoding.take(snapshot)
         if not isinstance(result, LatentResult):
             return
         before, self._result = self._result, result
@@ -175,6 +186,7 @@ class LatentView(View):
         if before is None or before.label_names != result.label_names:
             self._only = None
             self.legend.set_names(result.label_names)
+        self.decoding.set_latent(result)
         said = figures(result.card, width)
         self.note.setText(said)
         self.note.setAccessibleName(said)
@@ -219,7 +231,6 @@ class LatentView(View):
         labelled = self._result is not None and len(self._result.label_names) > 1
         self.layers.setVisible(several)
         self.colours.setVisible(labelled)
-        self._head.setVisible(several or labelled)
 
     def _colour(self) -> None:
         names = self._result.label_names if self._result is not None else ()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
+from functools import partial
 
 from PySide6.QtCore import QEvent, QRectF, Qt
 from PySide6.QtGui import (
@@ -18,6 +20,7 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QSizePolicy, QVBoxLay
 
 from engine.types import Floats, ModelInfo, NextQuery, NextResult, Query, Snapshot, Token
 from gui import theme
+from gui.figures.spec import FigureOptions
 from gui.session import Session
 from gui.view import View, ViewSpec
 from gui.widgets import icons
@@ -84,12 +87,16 @@ class TokensView(View):
             (self.target_editor.textEdited, session.set_target),
             (self.target_editor.noticed, self._take_entry_notice),
             (self.nextbar.chosen, self._write),
+            (self.nextbar.temperatureChanged, self.queriesChanged),
             (session.textChanged, self._follow),
             (session.targetChanged, self._follow),
             (session.modelChanged, self._take_model),
             (session.selectionChanged, self._show_marks),
             (session.hoverChanged, self._show_marks),
             (session.pinsChanged, self._show_marks),
+            (session.rangeChanged, self.ribbon.set_range),
+            (self.ribbon.rangeExtended, session.extend_range),
+            (self.ribbon.rangeLifted, partial(session.pin_range, None)),
         ):
             signal.connect(slot)
         for part in (self.editor, self.ribbon):
@@ -106,7 +113,12 @@ class TokensView(View):
     def queries(self) -> tuple[Query, ...]:
         """The next tokens, from a model that predicts any."""
         model = self.session.model
-        return (NextQuery(COUNT),) if model and "next" in model.provides else ()
+        asked = NextQuery(COUNT, self.nextbar.temperature)
+        return (asked,) if model and "next" in model.provides else ()
+
+    def figure_options(self) -> FigureOptions:
+        """The next tokens as they are shown."""
+        return replace(super().figure_options(), temperature=self.nextbar.temperature)
 
     def caption(self) -> str:
         """How long the context is."""

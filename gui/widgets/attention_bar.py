@@ -68,6 +68,9 @@ class AttentionBar(QWidget):
     pictureChanged = Signal(str)
     """``"map"`` or ``"lines"``."""
 
+    zoomChanged = Signal()
+    """Which axes are zoomed to the pinned range."""
+
     firstKeyChanged = Signal(bool)
     """Whether the first key is left out of the colour scale."""
 
@@ -103,6 +106,25 @@ class AttentionBar(QWidget):
             "stays, and no number changes: only the range of colours is that of the others.</p>",
         )
         self.first_key.setAccessibleName("Leave the first key out of the colour scale")
+        self.zoom_queries = self._switch(
+            "range: queries", "Zoom the rows to the pinned range of tokens; off shows all queries."
+        )
+        self.zoom_keys = self._switch(
+            "keys", "Zoom the columns to the pinned range of tokens; off shows all keys."
+        )
+        self.unpin = self._switch("unpin", "Lift the pinned range in every view (Alt+Shift+R).")
+        self.unpin.setCheckable(False)
+        self._range_buttons = (self.zoom_queries, self.zoom_keys, self.unpin)
+        for button, name in zip(
+            self._range_buttons,
+            ("Zoom queries to the range", "Zoom keys to the range", "Unpin range"),
+            strict=True,
+        ):
+            button.setAccessibleName(name)
+            button.setChecked(True)
+            button.toggled.connect(self.zoomChanged)
+            button.hide()
+        self.unpin.clicked.connect(lambda: session.pin_range(None))
         # A line that breaks where a narrow panel ends.
         self._flow = QFlowLayout(self)
         self._flow.setContentsMargins(8, 4, 8, 4)
@@ -123,6 +145,7 @@ class AttentionBar(QWidget):
             session.headChanged,
             session.stackChanged,
             session.scalingChanged,
+            session.rangeChanged,
         ):
             signal.connect(self.refresh)
         self.refresh()
@@ -162,6 +185,13 @@ class AttentionBar(QWidget):
         elif not several:
             self._flow.removeWidget(self.stack)
         self.stack.setVisible(several)
+        pinned = session.range is not None
+        for button in self._range_buttons:
+            if pinned and self._flow.indexOf(button) < 0:
+                self._flow.addWidget(button)
+            elif not pinned:
+                self._flow.removeWidget(button)
+            button.setVisible(pinned)
 
     def _picture_toggled(self, _button: QToolButton, on: bool) -> None:
         if on:

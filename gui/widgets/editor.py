@@ -7,9 +7,7 @@ did not touch at once, so that colours neither wait for the model nor cost more 
 from __future__ import annotations
 
 import re
-from bisect import bisect_left
 from collections.abc import Iterator, Sequence
-from functools import partial
 
 import numpy as np
 from PySide6.QtCore import QEvent, QMimeData, QPoint, QPointF, QRect, QRectF, Qt, Signal
@@ -30,20 +28,26 @@ from PySide6.QtGui import (
     QTextCursor,
     QTextDocument,
     QTextDocumentFragment,
-    QTextLayout,
     QTextLine,
 )
 from PySide6.QtWidgets import QApplication, QFrame, QPlainTextEdit, QTextEdit, QToolTip, QWidget
 
 from engine.types import Token
 from gui import theme
-from gui.widgets.roomy import Piece, RoomyLayout, line_pieces, runs_backwards
+from gui.widgets.roomy import (
+    Piece,
+    RoomyLayout,
+    first_line_to,
+    line_pieces,
+    runs_backwards,
+)
 from gui.widgets.slim_bar import SlimBar
 from gui.widgets.spans import (
     SpanIndex,
     Spans,
     Units,
     common_ends,
+    first_change,
     shortened,
     token_tip,
     visible,
@@ -52,16 +56,8 @@ from gui.widgets.spans import (
 
 _LONE = re.compile("[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]")
 _NAVIGATION = frozenset(
-    (
-        Qt.Key.Key_Left,
-        Qt.Key.Key_Right,
-        Qt.Key.Key_Up,
-        Qt.Key.Key_Down,
-        Qt.Key.Key_Home,
-        Qt.Key.Key_End,
-        Qt.Key.Key_PageUp,
-        Qt.Key.Key_PageDown,
-    )
+    Qt.Key[f"Key_{name}"]
+    for name in ("Left", "Right", "Up", "Down", "Home", "End", "PageUp", "PageDown")
 )
 
 
@@ -99,6 +95,7 @@ class ContextEditor(QPlainTextEdit):
         self._shades: tuple[int, ...] = ()
         self._spans = Spans()
         self._index = SpanIndex(Spans())
+        self._placed_shades: tuple[int, ...] = ()  # of the tokens in the index
         self._selected: int | None = None
         self._hovered: int | None = None
         self._pinned: frozenset[int] = frozenset()
@@ -249,9 +246,10 @@ class ContextEditor(QPlainTextEdit):
 
     def set_marks(self, selected: int | None, hovered: int | None, pinned: frozenset[int]) -> None:
         """Fill one token, outline one, and put a dot on some."""
-        self._selected, self._hovered, self._pinned = selected, hovered, pinned
-        self._set_foregrounds()
-        self.viewport().update()
+        if (selected, hovered, pinned) != (self._selected, self._hovered, self._pinned):
+            self._selected, self._hovered, self._pinned = selected, hovered, pinned
+            self._set_foregrounds()
+            self.viewport().update()
 
     def token_at(self, point: QPointF) -> int | None:
         """The token drawn at `point`, in the viewport's pixels."""
@@ -279,9 +277,22 @@ class ContextEditor(QPlainTextEdit):
         return None
 
     def _place_tokens(self) -> None:
+        before, shades = self._index, self._placed_shades
         self._index = SpanIndex(self._spans.in_units(self._units))
+        self._placed_shades = self._shades
         self._set_foregrounds()
-        self.viewport().update()
+        changed = first_change(before, shades, self._index, self._shades)
+        if changed is not None:
+            self._update_from(changed)
+
+    def _update_from(self, unit: int) -> None:
+        """Paint anew from the line before a position on; lines that move are Qt's to paint anew."""
+        height = self.viewport().height()
+        for block, line, corner in self._lines(0.0, float(height)):
+            if block.position() + line.textStart() + line.textLength() >= unit:
+                top = int(corner.y() + line.y() - line.height())
+                self.viewport().update(0, top, self.viewport().width(), height - top)
+                return
 
     def _set_foregrounds(self) -> None:
         made = []
@@ -316,10 +327,7 @@ class ContextEditor(QPlainTextEdit):
                 return
             if box.bottom() >= top:
                 layout = block.layout()
-                numbers = range(layout.lineCount())
-                # One paragraph may have thousands of lines.
-                first = bisect_left(numbers, top - box.top(), key=partial(_bottom, layout))
-                for number in numbers[first:]:
+                for number in range(first_line_to(layout, top - box.top()), layout.lineCount()):
                     line = layout.lineAt(number)
                     if box.top() + line.y() > bottom:
                         break
@@ -488,7 +496,3 @@ class ContextEditor(QPlainTextEdit):
             menu.insertSeparator(menu.actions()[1])
         menu.exec(event.globalPos())
         menu.deleteLater()
-
-
-def _bottom(layout: QTextLayout, number: int) -> float:
-    return layout.lineAt(number).rect().bottom()

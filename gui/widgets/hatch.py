@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from PySide6.QtCore import QPointF, QRectF, Qt
 from PySide6.QtGui import QColor, QPainter, QPen, QPixmap
 
@@ -12,15 +14,23 @@ _PERIOD = 6
 
 def draw_hatch(painter: QPainter, rect: QRectF, ratio: float) -> None:
     """Hatch `rect`, on a screen of `ratio` dots a pixel (Qt's own patterns are always one dot)."""
+    tile = _tile(theme.current().line, ratio, large=rect.width() * rect.height() > 64 * 64)
+    painter.drawTiledPixmap(rect, tile, QPointF(0, 0))
+
+
+@lru_cache(maxsize=8)
+def _tile(colour: str, ratio: float, large: bool) -> QPixmap:
+    """One period of the pattern; of a large area many, since laying tiles is what takes time."""
     side = round(_PERIOD * ratio)
-    tile = QPixmap(side, side)
+    whole = side * (40 if large else 1)
+    tile = QPixmap(whole, whole)
     tile.fill(Qt.GlobalColor.transparent)
     inner = QPainter(tile)
     inner.setRenderHint(QPainter.RenderHint.Antialiasing)
-    inner.setPen(QPen(QColor(theme.current().line), ratio))
+    inner.setPen(QPen(QColor(colour), ratio))
     # Also the neighbours' lines, whose ends reach into the corners of this tile.
-    for shift in (-side, 0, side):
-        inner.drawLine(QPointF(shift - side, 2 * side), QPointF(shift + 2 * side, -side))
+    for shift in range(-whole, whole + side, side):
+        inner.drawLine(QPointF(shift - side, whole + side), QPointF(shift + whole + side, -side))
     inner.end()
     tile.setDevicePixelRatio(ratio)
-    painter.drawTiledPixmap(rect, tile, QPointF(0, 0))
+    return tile

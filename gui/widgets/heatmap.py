@@ -1,13 +1,13 @@
 """A matrix as colours, with labels, a legend and a read-out; crisp, quick, true to lone peaks.
 
 What does not change between two movements of the mouse (cells, labels, legend) is painted once
-into a pixmap; a paint event blits it and draws the marks on top. The cells' image is built of the
-visible part only and at the screen's resolution, see `gui.widgets.raster`.
+into a pixmap; a paint event blits it and draws the marks on top. Cells and labels come from tiles
+at the screen's resolution, which moving the picture moves and does not draw again, see
+`gui.widgets.tiles`. Held are a byte a cell, about another in halves of them, and the tiles.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from typing import cast
 
@@ -31,10 +31,12 @@ from PySide6.QtWidgets import QApplication, QWidget
 
 from gui import theme
 from gui.widgets.focus import by_keyboard, draw_focus
+from gui.widgets.grid import draw_bounds, draw_grid
 from gui.widgets.hatch import draw_hatch
 from gui.widgets.legend import draw_legend
-from gui.widgets.raster import ColourScale, Raster, Scaling, colour_table, encode, image
+from gui.widgets.raster import ColourScale, Raster, Scaling, colour_table, encode
 from gui.widgets.readout import draw_readout
+from gui.widgets.tiles import Tiles, snapped
 from gui.widgets.token_axis import NO_MARKS, LabelAxis, Marks
 from gui.widgets.zoom import Zoom
 
@@ -45,14 +47,13 @@ ENOUGH = 32
 """An axis whose cells have this many pixels is not magnified any further."""
 
 _LEGEND = 24
-_GRID_FROM = 10
 _NOWHERE = (-1, -1)
 
 
 class HeatMap(QWidget):
     """Draw a matrix (R, C), rows downwards.
 
-    Wheel or pinch magnifies, dragging moves, a double click or the key 0 shows all again; the
+    Wheel or pinch magnifies, dragging moves, a double click, 0 or Home shows all again; the
     arrow keys move a cursor from cell to cell and Return clicks it.
     """
 
@@ -70,6 +71,7 @@ class HeatMap(QWidget):
         self.setAccessibleName("Heat map")
         self.setMinimumSize(120, 96)
         self._raster = Raster(np.zeros((0, 0), np.uint8))
+        self._tiles = Tiles()
         self._scale = ColourScale(0.0, 1.0)
         self._has_masked = False
         self._rows, self._columns = Zoom(), Zoom()
@@ -93,6 +95,7 @@ class HeatMap(QWidget):
         signed: bool = False,
         scaling: Scaling = "linear",
         masked: NDArray[np.bool_] | None = None,
+        causal: bool = False,
         unscaled: Sequence[int] = (),
     ) -> None:
         """Show `values` (R, C); see `gui.widgets.raster.encode` for what the rest means.
@@ -107,6 +110,7 @@ class HeatMap(QWidget):
             signed=signed,
             scaling=scaling,
             masked=masked,
+            causal=causal,
             unscaled=unscaled,
         )
         self._has_masked = not codes.all()
@@ -236,12 +240,9 @@ class HeatMap(QWidget):
         if self._has_masked:
             draw_hatch(painter, plot, ratio)
         table = colour_table(colours.dark, self._scale.signed)
-        pixels = QSize(round(plot.width() * ratio), round(plot.height() * ratio))
-        cells = self._raster.region(
-            self._rows.visible, self._columns.visible, pixels.height(), pixels.width()
-        )
-        painter.drawImage(plot, image(cells, table))
-        self._paint_grid(painter, plot, wide, high)
+        start, pitch = (self._rows.start, self._columns.start), (high * ratio, wide * ratio)
+        self._tiles.paint(painter, plot, self._raster, table, start, pitch, ratio)
+        draw_grid(painter, plot, self._rows, self._columns, high, wide)
         painter.setPen(QPen(QColor(colours.line), 1))
         painter.drawRect(plot.adjusted(-0.5, -0.5, 0.5, 0.5))
         self._row_axis.draw(painter, self._row_strip(plot), self._rows.start, high)
@@ -257,18 +258,6 @@ class HeatMap(QWidget):
         )
         painter.end()
         return pixmap
-
-    def _paint_grid(self, painter: QPainter, plot: QRectF, wide: float, high: float) -> None:
-        """Thin gaps between cells that are large enough to spare the pixels."""
-        painter.setPen(QPen(QColor(theme.current().panel), 1))
-        if wide >= _GRID_FROM:
-            for column in range(math.ceil(self._columns.start), int(self._columns.visible[1]) + 1):
-                x = plot.left() + (column - self._columns.start) * wide
-                painter.drawLine(QPointF(x, plot.top()), QPointF(x, plot.bottom()))
-        if high >= _GRID_FROM:
-            for row in range(math.ceil(self._rows.start), int(self._rows.visible[1]) + 1):
-                y = plot.top() + (row - self._rows.start) * high
-                painter.drawLine(QPointF(plot.left(), y), QPointF(plot.right(), y))
 
     def _row_strip(self, plot: QRectF) -> QRectF:
         return QRectF(0, plot.top(), plot.left(), plot.height())
@@ -304,6 +293,7 @@ class HeatMap(QWidget):
                 tint.setAlphaF(1.0 if is_row else 0.6)
                 painter.setPen(QPen(tint, strength))
                 painter.drawRect(band)
+            draw_bounds(painter, plot, zoom, size, marks.range, is_row)
         painter.restore()
         self._row_axis.draw_marks(
             painter, self._row_strip(plot), self._rows.start, high, self._row_marks
@@ -358,8 +348,16 @@ class HeatMap(QWidget):
         if wide and high:
             self._columns.move(-pixels.x() / wide)
             self._rows.move(-pixels.y() / high)
+        self._snap()
         if before != (self._columns.start, self._rows.start):
             self._renew()
+
+    def _snap(self) -> None:
+        """Let the picture begin on a whole dot of the screen, so that tiles need no blending."""
+        wide, high = self._cell_size(self.plot_rect())
+        ratio = self.devicePixelRatioF()
+        self._columns.start = snapped(self._columns.start, wide * ratio)
+        self._rows.start = snapped(self._rows.start, high * ratio)
 
     def mouseReleaseEvent(self, event: QMouseEvent) -> None:
         """Click, unless the mouse moved what is seen."""
@@ -383,6 +381,13 @@ class HeatMap(QWidget):
         """Show all again."""
         self.fit()
 
+    def zoom_to(self, rows: tuple[int, int] | None, columns: tuple[int, int] | None) -> None:
+        """Show just some rows and columns, from the first to before the last number; None: all."""
+        for zoom, part in ((self._rows, rows), (self._columns, columns)):
+            zoom.fit() if part is None else zoom.show(*part)
+        self._snap()
+        self._renew()
+
     def fit(self) -> None:
         """Show all cells."""
         self._rows.fit()
@@ -402,6 +407,7 @@ class HeatMap(QWidget):
         self._rows.magnify(
             factor, self._rows.start + (at.y() - plot.top()) / high, plot.height() / ENOUGH
         )
+        self._snap()
         self._renew()
 
     def wheelEvent(self, event: QWheelEvent) -> None:
@@ -435,11 +441,12 @@ class HeatMap(QWidget):
                 column = max(0, min(column + step[1], self._columns.count - 1))
             self._rows.reveal(row)
             self._columns.reveal(column)
+            self._snap()
             self._renew()
             self._point_at((row, column))
         elif key in (Qt.Key.Key_Return, Qt.Key.Key_Enter, Qt.Key.Key_Space):
             self._click(*self._cursor)
-        elif key == Qt.Key.Key_0:
+        elif key in (Qt.Key.Key_0, Qt.Key.Key_Home):
             self.fit()
         elif key in (Qt.Key.Key_Plus, Qt.Key.Key_Equal):
             self.magnify(1.5)

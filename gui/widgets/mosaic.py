@@ -60,6 +60,8 @@ class Mosaic(QWidget):
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setAccessibleName("Attention maps of all heads")
         self.setMinimumSize(96, 96)
+        # What lies behind need not be painted first.
+        self.setAttribute(Qt.WidgetAttribute.WA_OpaquePaintEvent)
         self._maps = np.zeros((0, 0, 0, 0), np.float32)
         self._codes: Codes = np.zeros((0, 0, 0, 0), np.uint8)
         self._largest = np.zeros((0, 0), np.float32)
@@ -186,6 +188,7 @@ class Mosaic(QWidget):
             self._fixed = self._paint_fixed(ratio)
         colours = theme.current()
         painter = QPainter(self)
+        painter.fillRect(self.rect(), QColor(colours.panel))  # the pixmap may end half a dot short
         painter.drawPixmap(0, 0, self._fixed)
         if self._codes.size:
             painter.setRenderHint(QPainter.RenderHint.Antialiasing)

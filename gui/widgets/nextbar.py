@@ -14,8 +14,16 @@ from PySide6.QtGui import (
     QPalette,
     QPen,
     QResizeEvent,
+    QWheelEvent,
 )
-from PySide6.QtWidgets import QAbstractButton, QHBoxLayout, QLabel, QSizePolicy, QWidget
+from PySide6.QtWidgets import (
+    QAbstractButton,
+    QDoubleSpinBox,
+    QHBoxLayout,
+    QLabel,
+    QSizePolicy,
+    QWidget,
+)
 
 from engine.types import NextResult
 from gui import theme
@@ -23,6 +31,9 @@ from gui.widgets.spans import is_fragment, shortened, visible
 
 COUNT = 8
 """How many tokens are offered where there is room."""
+COLDEST, HOTTEST = 0.1, 2.0
+"""The temperatures there are to choose from."""
+
 _NARROWEST = 112
 _HEIGHT = 36
 _MIDDLE = Qt.AlignmentFlag.AlignVCenter
@@ -50,16 +61,19 @@ class _Choice(QAbstractButton):
         self.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         self.setCursor(Qt.CursorShape.PointingHandCursor)
 
-    def show_token(self, text: str, id_: int, probability: float) -> None:
+    def show_token(self, text: str, id_: int, probability: float, temperature: float) -> None:
         self.token, self._label, self._probability = text, visible(text) or "∅", probability
         writable = bool(text) and not is_fragment(text)
         self.setEnabled(writable)
+        # Surprise is the model's own, at temperature 1; another one's share does not tell it.
         bits = -math.log2(probability) if probability > 0 else math.inf
+        surprise = f"Surprise if it comes: {bits:.1f} bits. " if temperature == 1 else ""
+        heat = "" if temperature == 1 else f" divided by T = {temperature:g}"
         label = shortened(self._label, 40)
         self.setAccessibleName(f"Next token {label}, {percent(probability)}")
         self.setToolTip(
             f"p(next = {label} | context) = {probability:.3g}: the softmax over all scores at the "
-            f"last token. Surprise if it comes: {bits:.1f} bits. Token id {id_}. "
+            f"last token{heat}. {surprise}Token id {id_}. "
             + (
                 f"Click or Alt+{self._rank} writes it."
                 if writable
@@ -119,6 +133,33 @@ class _Choice(QAbstractButton):
         self.update()
 
 
+class _Temperature(QDoubleSpinBox):
+    """What the scores are divided by before the softmax. A stray wheel does not turn it."""
+
+    def __init__(self, parent: QWidget) -> None:
+        super().__init__(parent)
+        self.setPrefix("T ")
+        self.setDecimals(1)
+        self.setSingleStep(0.1)
+        self.setRange(COLDEST, HOTTEST)
+        self.setValue(1.0)
+        self.setKeyboardTracking(False)
+        self.setFont(theme.tabular(theme.ui_font(theme.SMALL)))
+        self.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
+        self.setAccessibleName("Sampling temperature")
+        self.setToolTip(
+            "The sampling temperature: p = softmax(scores / T). Below 1 the likeliest tokens gain, "
+            "above 1 all come nearer to each other. The model is not run again, and surprise is "
+            "always that at T = 1."
+        )
+
+    def wheelEvent(self, event: QWheelEvent) -> None:
+        if self.hasFocus():
+            super().wheelEvent(event)
+        else:
+            event.ignore()
+
+
 class NextBar(QWidget):
     """A row of the likeliest next tokens, all of one width so that nothing moves while typing.
 
@@ -128,6 +169,9 @@ class NextBar(QWidget):
     chosen = Signal(str)
     """The user wants this text written."""
 
+    temperatureChanged = Signal(float)
+    """The user wants the probabilities at this temperature."""
+
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._label = QLabel("next", self)
@@ -135,6 +179,8 @@ class NextBar(QWidget):
         self._label.setToolTip(
             "The tokens the model expects next, by their probability: the softmax of its scores."
         )
+        self._temperature = _Temperature(self)
+        self._temperature.valueChanged.connect(self.temperatureChanged)
         self._choices = [_Choice(rank, self) for rank in range(1, COUNT + 1)]
         self._why = QLabel(self)
         self._why.setFont(theme.ui_font(theme.SMALL))
@@ -144,6 +190,7 @@ class NextBar(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(theme.STEP)
         layout.addWidget(self._label)
+        layout.addWidget(self._temperature)
         for choice in self._choices:
             choice.clear()
             choice.clicked.connect(lambda _=False, choice=choice: self.chosen.emit(choice.token))
@@ -155,13 +202,21 @@ class NextBar(QWidget):
             label.setForegroundRole(QPalette.ColorRole.PlaceholderText)
             label.setContentsMargins(0, 0, 0, 2 * theme.STEP)  # level with the tokens' text
 
+    @property
+    def temperature(self) -> float:
+        """What the scores are to be divided by."""
+        return round(self._temperature.value(), 1)
+
     def set_result(self, result: NextResult) -> None:
         """Offer what the model expects."""
         self._say("")
         for rank, choice in enumerate(self._choices):
             if rank < len(result.ids):
                 choice.show_token(
-                    result.texts[rank], result.ids[rank], float(result.probabilities[rank])
+                    result.texts[rank],
+                    result.ids[rank],
+                    float(result.probabilities[rank]),
+                    result.temperature,
                 )
             else:
                 choice.clear()
@@ -187,12 +242,20 @@ class NextBar(QWidget):
         self._why.setText(why)
         self._why.setToolTip(why)
         self._why.setVisible(bool(why))
+        self._temperature.setVisible(not why)
         self._fit()
 
     def _fit(self) -> None:
-        room = max(1, (self.width() - 32) // (_NARROWEST + theme.STEP))
+        room = max(1, (self.width() - self._before) // (_NARROWEST + theme.STEP))
         for rank, choice in enumerate(self._choices):
             choice.setVisible(not self._why.text() and rank < room)
+
+    @property
+    def _before(self) -> int:
+        """The room that stands before the tokens."""
+        return (
+            self._label.sizeHint().width() + self._temperature.sizeHint().width() + 2 * theme.STEP
+        )
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Show as many tokens as there is room for."""
@@ -201,4 +264,4 @@ class NextBar(QWidget):
 
     def minimumSizeHint(self) -> QSize:
         """Room for the word and the likeliest token."""
-        return QSize(40 + _NARROWEST, _HEIGHT)
+        return QSize(self._before + _NARROWEST, _HEIGHT)

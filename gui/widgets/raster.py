@@ -51,6 +51,7 @@ def encode(
     signed: bool = False,
     scaling: Scaling = "linear",
     masked: NDArray[np.bool_] | None = None,
+    causal: bool = False,
     unscaled: Sequence[int] = (),
 ) -> tuple[Codes, ColourScale]:
     """Turn values into colour codes.
@@ -68,6 +69,9 @@ def encode(
         As they are; by logarithm, `DECADES` powers of ten deep; or by each row's largest.
     masked : bool (R, C), optional
         True where there is nothing to show.
+    causal : bool
+        Whether there is nothing to show in columns after the row's own; half the work, and no
+        mask is needed.
     unscaled : sequence of int
         Columns that are drawn but have no say in the range of colours.
 
@@ -78,67 +82,140 @@ def encode(
     """
     limit = None if levels is None else max(abs(levels[0]), abs(levels[1])) if signed else levels[1]
     spared = [column for column in unscaled if 0 <= column < values.shape[1]]
-    parts = [slice(i, i + _band(values)) for i in range(0, len(values), _band(values))]
+    bands = _Bands(values, masked, causal)
     low = 0.0
     if levels is not None and not signed:
         low = levels[0]
-    elif not signed:
-        low = min((float(_clean(values, masked, part).min(initial=0)) for part in parts), default=0)
     tops = np.zeros(len(values), np.float32)  # (R,) each row's largest among those that count
     largest = 0.0  # of all
-    for part in parts:
-        magnitude = _magnitude(_clean(values, masked, part), signed, low)
-        largest = max(largest, float(magnitude.max(initial=0.0)))
-        magnitude[:, spared] = 0
-        tops[part] = magnitude.max(axis=1, initial=0.0)
+    if levels is None and not signed:
+        # Most data has nothing below zero, and that is found by the way.
+        tops, largest, low = bands.extremes(spared)
+    if signed or low != 0:
+        largest = 0.0
+        for part in bands.parts:
+            magnitude = _magnitude(bands.clean(part), signed, low)
+            largest = max(largest, float(magnitude.max(initial=0.0)))
+            magnitude[:, [column for column in spared if column < magnitude.shape[1]]] = 0
+            tops[part] = magnitude.max(axis=1, initial=0.0)
+    elif levels is not None:
+        tops, largest, _ = bands.extremes(spared)
     high, clipped = 1.0, bool(spared)
     if scaling != "row":
         span = limit - low if limit is not None else float(tops.max(initial=0.0))
         high, clipped = low + span, largest > span * (1 + 1e-6)
         tops[:] = span
-    codes = np.empty(values.shape, np.uint8)
-    for part in parts:
-        clean = _clean(values, masked, part)
-        share = _magnitude(clean, signed, low)
+    steps = _SIGNED_STEPS if signed else 254
+    codes = np.zeros(values.shape, np.uint8)
+    for part in bands.parts:
+        clean = bands.clean(part)
+        share = _magnitude(clean, signed, low, bands.positive(part))
         share /= np.maximum(tops[part], np.finfo(np.float32).tiny)[:, None]
         if scaling == "log":
             with np.errstate(divide="ignore"):
                 np.log10(share, out=share)
             share *= 1 / DECADES
             share += 1
-        np.clip(share, 0, 1, out=share)
-        share *= _SIGNED_STEPS if signed else 254
+            np.maximum(share, 0, out=share)
+        if clipped or limit is not None or signed:
+            np.minimum(share, 1, out=share)
+        share *= steps
         coded = np.rint(share, out=share).astype(np.uint8)
         if signed:
             coded *= 2
             coded += clean < 0
         coded += 1
-        coded[~np.isfinite(values[part])] = 0
-        if masked is not None:
-            coded[masked[part]] = 0
-        codes[part] = coded
+        bands.hide(coded, part)
+        codes[part, : coded.shape[1]] = coded
     return codes, ColourScale(-high if signed else low, high, scaling, signed, clipped)
 
 
-def _band(values: NDArray[np.float32]) -> int:
-    """How many rows to work on at a time: what fits a processor's cache is several times faster."""
-    columns = int(values.shape[1])
-    return max(1, 2**16 // max(1, columns))
+class _Bands:
+    """A matrix a few rows at a time: what fits a processor's cache is several times faster."""
+
+    def __init__(
+        self, values: NDArray[np.float32], masked: NDArray[np.bool_] | None, causal: bool
+    ) -> None:
+        self._values, self._masked, self._causal = values, masked, causal
+        self._known: dict[int, tuple[bool, bool]] = {}
+        self._rows = max(1, 2**16 // max(1, values.shape[1]))
+        starts = range(0, len(values), self._rows)
+        self.parts = [slice(start, min(start + self._rows, len(values))) for start in starts]
+        most = min(self._rows, len(values)) if causal else 0
+        self._after = np.triu(np.ones((most, min(most, values.shape[1])), np.bool_), 1)
+
+    def _block(self, part: slice) -> NDArray[np.float32]:
+        """The columns of some rows that may have something to show."""
+        return self._values[part, : part.stop] if self._causal else self._values[part]
+
+    def _looked_at(self, part: slice) -> tuple[bool, bool]:
+        """Whether some rows are finite throughout, and nowhere below zero."""
+        known = self._known.get(part.start)
+        if known is None:
+            block = self._block(part)
+            least, most = float(block.min(initial=0.0)), float(block.max(initial=0.0))
+            known = (math.isfinite(least) and math.isfinite(most), least >= 0)
+            self._known[part.start] = known
+        return known
+
+    def positive(self, part: slice) -> bool:
+        """Whether some rows hold nothing below zero."""
+        return self._looked_at(part) == (True, True)
+
+    def clean(self, part: slice) -> NDArray[np.float32]:
+        """Some rows as an own array, with zeros where there is nothing to show."""
+        block = self._block(part)
+        if self._looked_at(part)[0]:
+            clean = block.copy()
+        else:
+            clean = np.nan_to_num(block, nan=0.0, posinf=0.0, neginf=0.0)
+        if self._masked is not None:
+            np.putmask(clean, self._masked[part, : clean.shape[1]], 0)
+        self._cut(clean, part)
+        return clean
+
+    def extremes(self, spared: Sequence[int]) -> tuple[NDArray[np.float32], float, float]:
+        """Each row's largest (R,) without the columns `spared`, the largest and least of all."""
+        tops = np.zeros(len(self._values), np.float32)
+        largest = least = 0.0
+        for part in self.parts:
+            clean = self.clean(part)
+            if not self.positive(part):
+                least = min(least, float(clean.min(initial=0.0)))
+            largest = max(largest, float(clean.max(initial=0.0)))
+            clean[:, [column for column in spared if column < clean.shape[1]]] = 0
+            tops[part] = clean.max(axis=1, initial=0.0)
+        return tops, largest, least
+
+    def hide(self, coded: Codes, part: slice) -> None:
+        """Take the codes of some rows away where there is nothing to show."""
+        if not self._looked_at(part)[0]:
+            coded[~np.isfinite(self._block(part))] = 0
+        if self._masked is not None:
+            np.putmask(coded, self._masked[part, : coded.shape[1]], 0)
+        self._cut(coded, part)
+
+    def _cut(self, block: NDArray[np.generic], part: slice) -> None:
+        """Put zeros after the diagonal of a causal matrix."""
+        if self._causal and part.start < block.shape[1]:
+            own = block[:, part.start :]
+            own[self._after[: own.shape[0], : own.shape[1]]] = 0
 
 
-def _clean(
-    values: NDArray[np.float32], masked: NDArray[np.bool_] | None, part: slice
+def _magnitude(
+    clean: NDArray[np.float32], signed: bool, low: float, positive: bool = False
 ) -> NDArray[np.float32]:
-    """Some rows, with zeros where there is nothing to show."""
-    clean = np.nan_to_num(values[part], nan=0.0, posinf=0.0, neginf=0.0)
-    if masked is not None:
-        clean[masked[part]] = 0
-    return clean
+    """What colour stands for, at least zero: distance from zero, or from the lowest value.
 
-
-def _magnitude(clean: NDArray[np.float32], signed: bool, low: float) -> NDArray[np.float32]:
-    """What colour stands for, at least zero: distance from zero, or from the lowest value."""
-    return np.abs(clean) if signed else np.maximum(clean - np.float32(low), 0)
+    It may be `clean` itself where nothing in it is below zero.
+    """
+    if signed:
+        return np.abs(clean)
+    if low:
+        clean = clean - np.float32(low)
+    elif positive:
+        return clean
+    return np.maximum(clean, 0)
 
 
 def colour_table(dark: bool, signed: bool) -> list[int]:
@@ -187,7 +264,8 @@ class Raster:
     """Codes that can be drawn at any size, from any part, in the time the pixels take.
 
     Halves of the whole are kept as they are asked for, so that moving over a large matrix costs
-    what the screen shows and not what the matrix holds.
+    what the screen shows and not what the matrix holds. Nearly square matrices keep about as many
+    bytes of halves as they have cells, any other at most three times as many.
 
     Parameters
     ----------
@@ -197,6 +275,11 @@ class Raster:
     def __init__(self, codes: Codes) -> None:
         self.codes = codes
         self._halves: dict[tuple[int, int], Codes] = {(0, 0): codes}
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held: the codes, and what was halved of them."""
+        return sum(half.nbytes for half in self._halves.values())
 
     def region(
         self, rows: tuple[float, float], columns: tuple[float, float], height: int, width: int
@@ -212,26 +295,52 @@ class Raster:
         """
         if not self.codes.size or height < 1 or width < 1:
             return np.zeros((max(0, height), max(0, width)), np.uint8)
-        halvings = (_halvings(rows, height), _halvings(columns, width))
+        steps = ((rows[1] - rows[0]) / height, (columns[1] - columns[0]) / width)
+        halvings = (_halvings(steps[0]), _halvings(steps[1]))
         source = self._half(*halvings)
         drawn = _resample(source, rows, height, halvings[0])
         return _resample(drawn.T, columns, width, halvings[1]).T
 
+    def tile(
+        self, pitch: tuple[float, float], top: int, left: int, height: int, width: int
+    ) -> Codes:
+        """Draw one piece of the whole matrix at `pitch` pixels a cell, downwards and across.
+
+        Pieces cut at any pixels fit together: each cell of a crowded axis is seen in one pixel,
+        which pieces never share, so that a lone peak is never lost between two.
+
+        Parameters
+        ----------
+        pitch : (float, float)
+            Pixels a cell, downwards and across.
+        top, left, height, width : int
+            The piece, in pixels from the corner of the first cell.
+
+        Returns
+        -------
+        uint8 (height, width)
+        """
+        halvings = (_halvings(1 / pitch[0]), _halvings(1 / pitch[1]))
+        source = self._half(*halvings)
+        rows, columns = self.codes.shape
+        drawn = _cut(source, rows, pitch[0], top, height, halvings[0])
+        return _cut(drawn.T, columns, pitch[1], left, width, halvings[1]).T
+
     def _half(self, down: int, across: int) -> Codes:
         kept = self._halves.get((down, across))
         if kept is None:
-            if across:
+            # Both ways together first: a near square then keeps few halves that are not.
+            if across >= down and across:
                 kept = _halve(self._half(down, across - 1).T).T
             else:
-                kept = _halve(self._half(down - 1, 0))
+                kept = _halve(self._half(down - 1, across))
             self._halves[down, across] = kept
         return kept
 
 
-def _halvings(visible: tuple[float, float], pixels: int) -> int:
-    """How often an axis can be halved and still have a block for each pixel."""
-    ratio = (visible[1] - visible[0]) / pixels
-    return int(math.log2(ratio)) if ratio >= 2 else 0
+def _halvings(cells: float) -> int:
+    """How often an axis can be halved and still have a block for each pixel of so many cells."""
+    return int(math.log2(cells)) if cells >= 2 else 0
 
 
 def _halve(codes: Codes) -> Codes:
@@ -244,14 +353,34 @@ def _resample(codes: Codes, visible: tuple[float, float], pixels: int, halvings:
     """Bring the first axis of (n, ...), halved so often, to (pixels, ...)."""
     scale = 2.0**halvings
     start, step = visible[0] / scale, (visible[1] - visible[0]) / scale / pixels
-    last = len(codes) - 1
     if step < 1:
-        middles = np.floor(start + (np.arange(pixels) + 0.5) * step)
-        repeated: Codes = codes[np.clip(middles, 0, last).astype(np.int64)]
-        return repeated
+        return _repeated(codes, start + (np.arange(pixels) + 0.5) * step)
     edges = np.floor(start + np.arange(pixels + 1) * step + 1e-9).astype(np.int64)
     # What is seen of the last cell counts, were it a half of a block only.
     edges[-1] = math.ceil(start + pixels * step - 1e-9)
+    return _largest(codes, edges)
+
+
+def _cut(codes: Codes, count: int, pitch: float, first: int, pixels: int, halvings: int) -> Codes:
+    """Pixels from `first` on of the first axis of (n, ...): `count` cells, halved so often."""
+    step = 1 / (pitch * 2.0**halvings)
+    places = np.arange(first, first + pixels + 1)
+    if step < 1:
+        return _repeated(codes, (places[:-1] + 0.5) * step)
+    edges = np.floor(places * step + 1e-9).astype(np.int64)
+    edges[places / pitch >= count - 1e-9] = len(codes)  # also what is left of a block
+    return _largest(codes, edges)
+
+
+def _repeated(codes: Codes, middles: NDArray[np.floating]) -> Codes:
+    """The cells that pixels have their `middles` in."""
+    repeated: Codes = codes[np.clip(np.floor(middles), 0, len(codes) - 1).astype(np.int64)]
+    return repeated
+
+
+def _largest(codes: Codes, edges: NDArray[np.int64]) -> Codes:
+    """The largest from each edge to the next, of at least one cell each."""
+    last = len(codes) - 1
     first, final = edges[:-1], edges[1:] - 1
     drawn: Codes = codes[np.clip(first, 0, last)]
     for offset in range(1, int(np.max(final - first)) + 1):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+from bisect import bisect_left
 from dataclasses import dataclass
 from functools import cache
 
@@ -68,6 +69,15 @@ class RoomyLayout(QPlainTextDocumentLayout):
             left = line.x() + (max(0.0, line.width() - line.naturalTextWidth()) * backwards)
             line.setPosition(QPointF(left, top + above))
             top += max(self.pitch, above + line.height() + self._air)
+
+
+def first_line_to(layout: QTextLayout, height: float) -> int:
+    """The first line that reaches down to `height`; one paragraph may have thousands of lines."""
+
+    def bottom(number: int) -> float:
+        return layout.lineAt(number).rect().bottom()
+
+    return bisect_left(range(layout.lineCount()), height, key=bottom)
 
 
 def runs_backwards(text: str) -> bool:

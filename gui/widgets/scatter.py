@@ -23,6 +23,7 @@ from gui.widgets import scatter_paint as paint
 from gui.widgets.plane import Plane
 from gui.widgets.readout import draw_readout
 from gui.widgets.scatter_geometry import Box, LabelPlacer, Points, Range
+from gui.widgets.scatter_labels import FittedTexts, paint_labels
 from gui.widgets.token_axis import NO_MARKS, Marks
 
 REACH = 12.0
@@ -64,6 +65,8 @@ class ScatterMap(Plane):
 
     def __init__(self, name: str, *, joined: bool = False, parent: QWidget | None = None) -> None:
         super().__init__(name, parent)
+        # What lies behind need not be painted first.
+        self.setAttribute(Qt.WidgetAttribute.WA_OpaquePaintEvent)
         self.joined = joined
         self.written: dict[int, QRectF] = {}
         self.cloud_drawings = 0
@@ -85,6 +88,11 @@ class ScatterMap(Plane):
         self._base_key: tuple[object, ...] = ()
         self._cloud_image: QImage | None = None
         self._cloud_key: tuple[object, ...] = ()
+        self._ground: QPixmap | None = None
+        self._ground_key: tuple[object, ...] = ()
+        self._ground_placer = LabelPlacer(0, 0)
+        self._old_steps = paint.OldSteps()
+        self._fitted = FittedTexts()
 
     # --- what is shown ---------------------------------------------------------------------------
 
@@ -269,9 +277,9 @@ class ScatterMap(Plane):
         """Blit what is fixed, draw the hovered point and its read-out on top."""
         colours = theme.current()
         painter = QPainter(self)
+        painter.fillRect(self.rect(), QColor(colours.panel))  # the pixmap may end half a dot short
         seen = self.seen
         if seen is None or not len(self._xy):
-            painter.fillRect(self.rect(), QColor(colours.panel))
             painter.setPen(QColor(colours.muted))
             painter.setFont(theme.ui_font())
             flags = Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap
@@ -300,35 +308,56 @@ class ScatterMap(Plane):
         marks = (self._marks.selected, self._marks.pinned)
         key = (*place, self._versions, self.share, marks, self._titles, self.joined)
         if self._base is None or key != self._base_key:
-            base = QPixmap(self.size() * ratio)
-            base.setDevicePixelRatio(ratio)
-            base.fill(QColor(colours.panel))
+            base = self._painted_ground(colours, seen, place).copy()
             painter = QPainter(base)
             painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-            if self._cloud_image is not None and len(self._cloud):
-                painter.drawImage(0, 0, self._cloud_image)
             self._paint_points(painter, seen)
             painter.end()
             self._base, self._base_key = base, key
         return self._base
 
+    def _painted_ground(
+        self, colours: theme.Theme, seen: Range, place: tuple[object, ...]
+    ) -> QPixmap:
+        """The cloud and the axes, which stay while points come and go."""
+        key = (*place, self._titles)
+        if self._ground is None or key != self._ground_key:
+            ratio = self.devicePixelRatioF()
+            ground = QPixmap(self.size() * ratio)
+            ground.setDevicePixelRatio(ratio)
+            ground.fill(QColor(colours.panel))
+            painter = QPainter(ground)
+            painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+            if self._cloud_image is not None and len(self._cloud):
+                painter.drawImage(0, 0, self._cloud_image)
+            placer = self._ground_placer = LabelPlacer(self.width(), self.height())
+            button = self.fit_button.geometry()
+            placer.take(button.x(), button.y(), button.width(), button.height())
+            paint.paint_axes(painter, seen, self.size(), self._titles, placer)
+            painter.end()
+            self._ground, self._ground_key = ground, key
+        return self._ground
+
     def _paint_points(self, painter: QPainter, seen: Range) -> None:
         at = self.pixels()
         beyond = (self.width() + MARGIN, self.height() + MARGIN)
         near: NDArray[np.bool_] = np.asarray(((at >= -MARGIN) & (at <= beyond)).all(axis=1))
-        placer = LabelPlacer(self.width(), self.height())
-        button = self.fit_button.geometry()
-        placer.take(button.x(), button.y(), button.width(), button.height())
-        paint.paint_axes(painter, seen, self.size(), self._titles, placer)
+        placer = self._ground_placer.copy()
         if self._covariance is not None:
             paint.paint_ellipses(
                 painter, at, near, self._covariance, scale=seen.scale, marks=self._marks
             )
         if self.joined:
-            paint.paint_path(painter, at, self.size())
+            paint.paint_path(painter, at, self.size(), self._old_steps)
         paint.paint_points(painter, at, near, self._marks, placer)
-        self.written = paint.paint_labels(
-            painter, at, near, self._labels, marks=self._marks, placer=placer
+        self.written = paint_labels(
+            painter,
+            at,
+            near,
+            self._labels,
+            marks=self._marks,
+            placer=placer,
+            fitted=self._fitted,
         )
 
     def _paint_hovered(self, painter: QPainter) -> None:

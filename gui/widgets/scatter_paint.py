@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import lru_cache
 from itertools import pairwise
 
 import numpy as np
@@ -12,7 +11,6 @@ from numpy.typing import NDArray
 from PySide6.QtCore import QLineF, QPointF, QRectF, QSize, Qt
 from PySide6.QtGui import (
     QColor,
-    QFont,
     QFontMetricsF,
     QImage,
     QPainter,
@@ -24,6 +22,7 @@ from PySide6.QtGui import (
 
 from gui import theme
 from gui.widgets import scatter_geometry as geometry
+from gui.widgets.primitives import draw_lines, draw_pieces
 from gui.widgets.scatter_geometry import LabelPlacer, Points, Range
 from gui.widgets.token_axis import Marks
 
@@ -35,6 +34,9 @@ RING = 6.5
 
 _FAINT = 0.12
 """Steps of a crowded path up to this opacity are drawn thinner and a little stronger."""
+
+_FEW = 8
+"""So few lines are sooner made one by one than handed over as an array."""
 
 _ORIGIN = QPointF(0, 0)
 
@@ -168,7 +170,84 @@ def paint_ellipses(
     painter.setTransform(before)
 
 
-def paint_path(painter: QPainter, at: Points, size: QSize) -> None:
+class OldSteps:
+    """The picture of the old part of a long path, kept until something of it changes.
+
+    A letter that is typed changes the newest steps; the many old ones are drawn once and stay.
+
+    Attributes
+    ----------
+    drawings : int
+        How often it was drawn.
+    """
+
+    AGE, BLOCK = 128, 32
+    """From this age on a step is old; so many become old at once."""
+
+    def __init__(self) -> None:
+        self.drawings = 0
+        self._image: QImage | None = None
+        self._key: tuple[object, ...] = ()
+        self._drawn: tuple[NDArray[np.float64], NDArray[np.int64]] | None = None
+
+    @classmethod
+    def first_new(cls, steps: int) -> int:
+        """The first of a path's steps that is not old."""
+        return max(0, (steps - cls.AGE) // cls.BLOCK * cls.BLOCK)
+
+    def paint(
+        self,
+        painter: QPainter,
+        lines: NDArray[np.float64],
+        levels: NDArray[np.int64],
+        ink: QColor,
+        size: QSize,
+    ) -> None:
+        """Draw lines (S, 4), each of its opacity (S,) in 255ths, onto a map of `size`."""
+        ratio = painter.device().devicePixelRatioF()
+        key = (ratio, size, ink.rgb())
+        same = key == self._key and self._drawn is not None
+        if not (
+            same
+            and self._drawn is not None
+            and np.array_equal(self._drawn[0], lines)
+            and np.array_equal(self._drawn[1], levels)
+        ):
+            self.drawings += 1
+            self._key, self._drawn = key, (lines, levels)
+            image = QImage(size * ratio, QImage.Format.Format_ARGB32_Premultiplied)
+            image.setDevicePixelRatio(ratio)
+            image.fill(Qt.GlobalColor.transparent)
+            inner = QPainter(image)
+            inner.setRenderHint(QPainter.RenderHint.Antialiasing)
+            _paint_steps(inner, lines, levels, ink)
+            inner.end()
+            self._image = image
+        if self._image is not None:
+            painter.drawImage(0, 0, self._image)
+
+
+def _paint_steps(
+    painter: QPainter, lines: NDArray[np.float64], levels: NDArray[np.int64], ink: QColor
+) -> None:
+    """Draw lines (S, 4), those in a row that have one opacity (S,), in 255ths, at once."""
+    if not len(levels):
+        return
+    changes = (np.flatnonzero(np.diff(levels)) + 1).tolist()
+    for start, end in pairwise([0, *changes, len(levels)]):
+        level = int(levels[start])
+        ink.setAlpha(level)
+        # So faint that a thinner line of the same weight looks the same, which Qt draws far faster.
+        painter.setPen(QPen(ink, 1.0 if level <= 255 * _FAINT * 1.2 else 1.2))
+        if end - start < _FEW:
+            painter.drawLines([QLineF(*line) for line in lines[start:end].tolist()])
+        else:
+            draw_lines(painter, lines[start:end])
+
+
+def paint_path(
+    painter: QPainter, at: Points, size: QSize, old_steps: OldSteps | None = None
+) -> None:
     """Join the points in reading order, fading from old to new; the last step has an arrow."""
     if len(at) < 2:
         return
@@ -180,20 +259,20 @@ def paint_path(painter: QPainter, at: Points, size: QSize) -> None:
     steps, starts, ends = geometry.clipped_steps(at, size.width(), size.height())
     if not len(steps):
         return
-    lines = [QLineF(*a, *b) for a, b in zip(starts.tolist(), ends.tolist(), strict=True)]
     if len(at) >= CROWD:
-        # Steps that eight bits of opacity cannot tell apart are drawn at once. There they are so
-        # faint that a thinner line of the same weight looks the same, which Qt draws far faster.
-        levels = np.round(strengths[steps] * 255)
-        changes = (np.flatnonzero(np.diff(levels)) + 1).tolist()
-        for start, end in pairwise([0, *changes, len(steps)]):
-            strength = float(strengths[steps[start]])
-            thin = strength <= _FAINT
-            ink.setAlphaF(strength * (1.2 if thin else 1.0))
-            painter.setPen(QPen(ink, 2.0 if steps[start] == last else 1.0 if thin else 1.2))
-            painter.drawLines(lines[start:end])
+        lines, strong = np.hstack([starts, ends]), strengths[steps]
+        # Steps that eight bits of opacity cannot tell apart are drawn at once.
+        levels = np.round(255 * strong * np.where(strong <= _FAINT, 1.2, 1.0)).astype(np.int64)
+        newer = int(np.searchsorted(steps, OldSteps.first_new(last + 1)))
+        (old_steps or OldSteps()).paint(painter, lines[:newer], levels[:newer], ink, size)
+        newest = int(np.searchsorted(steps, last))
+        _paint_steps(painter, lines[newer:newest], levels[newer:newest], ink)
+        ink.setAlphaF(1.0)
+        painter.setPen(QPen(ink, 2.0))
+        draw_lines(painter, lines[newest:])
     else:
-        for index, line in zip(steps.tolist(), lines, strict=True):
+        for index, a, b in zip(steps.tolist(), starts.tolist(), ends.tolist(), strict=True):
+            line = QLineF(*a, *b)
             # A seam in the ground's colour keeps the path apart from a coloured cloud.
             painter.setPen(QPen(seam, 4.0))
             painter.drawLine(line)
@@ -202,7 +281,7 @@ def paint_path(painter: QPainter, at: Points, size: QSize) -> None:
             painter.drawLine(line)
     if steps[-1] == last and (ends[-1] == at[-1]).all():
         ink.setAlphaF(1.0)
-        _paint_arrow(painter, lines[-1].p1(), lines[-1].p2(), ink)
+        _paint_arrow(painter, QPointF(*starts[-1]), QPointF(*ends[-1]), ink)
 
 
 def _paint_arrow(painter: QPainter, start: QPointF, end: QPointF, ink: QColor) -> None:
@@ -264,78 +343,12 @@ def _stamp_points(painter: QPainter, at: Points, dot: float) -> None:
             one.drawEllipse(centre + QPointF(side // 2, side // 2), dot * ratio, dot * ratio)
     one.end()
     quarters = np.round(at * ratio * 4).astype(np.intp)
-    whole, phase = quarters // 4 - side // 2, quarters % 4 * side
-    if ratio == 1:
-        for (x, y), (u, v) in zip(whole.tolist(), phase.tolist(), strict=True):
-            painter.drawPixmap(x, y, atlas, u, v, side, side)
-        return
-    # In device pixels the corner is whole.
-    for (x, y), (u, v) in zip((whole / ratio).tolist(), phase.tolist(), strict=True):
-        place = QRectF(x, y, side / ratio, side / ratio)
-        painter.drawPixmap(place, atlas, QRectF(u, v, side, side))
-
-
-def paint_labels(
-    painter: QPainter,
-    at: Points,
-    near: NDArray[np.bool_],
-    labels: Sequence[str],
-    *,
-    marks: Marks,
-    placer: LabelPlacer,
-) -> dict[int, QRectF]:
-    """Write the labels that have room, marked ones always; return which were written, and where.
-
-    Marked points come first, then the newest, for it is what was just typed; then the others from
-    the start, so that what is shown does not change with each letter.
-    """
-    colours = theme.current()
-    font = theme.token_font(theme.SMALL)
-    painter.setFont(font)
-    metrics = QFontMetricsF(font)
-    high = metrics.height()
-    face = font.toString()
-    candidates = np.flatnonzero(near & np.fromiter(map(bool, labels), np.bool_, len(labels)))
-    texts = {index: fitted_text(labels[index], face) for index in candidates.tolist()}
-    widths = np.fromiter((wide for _, wide in texts.values()), np.float64, len(texts))
-    free = placer.rooms(at[candidates], widths, high - 2, DOT + 4).any(axis=1)
-    roomy = candidates[free].tolist()
-    first = [marks.selected, *sorted(marks.pinned)]
-    forced = [index for index in first if index in texts]
-    newest = [len(at) - 1] if len(at) - 1 in texts else []
-    written: dict[int, QRectF] = {}
-    ground = QColor(colours.panel)
-    ground.setAlpha(190)
-    for index in dict.fromkeys([*forced, *newest, *roomy]):
-        text, wide = texts[index]
-        x, y = at[index].tolist()
-        marked = index in forced
-        gap = RING + 4 if marked else DOT + 4
-        place = placer.place(x, y, wide, high - 2, gap=gap, force=marked)
-        if place is None:
-            continue
-        box = written[index] = QRectF(place[0] - 1, place[1], wide + 2, high - 2)
-        selected = index == marks.selected
-        painter.fillRect(box, QColor(colours.accent) if selected else ground)
-        painter.setPen(QColor(colours.on_accent if selected else colours.text))
-        painter.drawText(QPointF(place[0], place[1] - 1 + metrics.ascent()), text)
-    return written
-
-
-@lru_cache(maxsize=1 << 14)
-def fitted_text(label: str, face: str) -> tuple[str, float]:
-    """A point's label, cut where it is very long, and its width in pixels.
-
-    Parameters
-    ----------
-    face : str
-        The face, as Qt writes it; measuring hundreds of words anew for each letter costs.
-    """
-    font = QFont()
-    font.fromString(face)
-    metrics = QFontMetricsF(font)
-    text = metrics.elidedText(label, Qt.TextElideMode.ElideRight, 120)
-    return text, metrics.horizontalAdvance(text)
+    pieces = np.empty((len(at), 6))
+    # The middle of the stamp, whose corner is a whole number of device pixels.
+    pieces[:, :2] = (quarters // 4 - side // 2 + side / 2) / ratio
+    pieces[:, 2:4] = quarters % 4 * side
+    pieces[:, 4:] = side
+    draw_pieces(painter, pieces, atlas, 1 / ratio)
 
 
 def paint_hovered(

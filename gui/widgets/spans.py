@@ -181,6 +181,26 @@ class SpanIndex:
         ]
 
 
+def first_change(
+    old: SpanIndex, old_shades: Sequence[int], new: SpanIndex, new_shades: Sequence[int]
+) -> int | None:
+    """The position from which on tokens stand elsewhere or in another shade; None if nowhere.
+
+    Parameters
+    ----------
+    old_shades, new_shades : sequences
+        A shade for each token.
+    """
+    most = min(len(old.starts), len(new.starts))
+    same = (old.starts[:most] == new.starts[:most]) & (old.ends[:most] == new.ends[:most])
+    same &= old.order[:most] == new.order[:most]
+    same &= np.array(old_shades)[old.order[:most]] == np.array(new_shades)[new.order[:most]]
+    first = most if same.all() else int(np.argmin(same))
+    # Both are sorted by where their tokens start.
+    starts = [int(index.starts[first]) for index in (old, new) if first < len(index.starts)]
+    return min(starts, default=None)
+
+
 def kept_tokens(old: Sequence[Token], new: Sequence[Token]) -> tuple[int, int]:
     """How many tokens at the beginning, and of the rest at the end, are the same in both."""
     most = min(len(old), len(new))

@@ -7,7 +7,7 @@ from PySide6.QtGui import QPalette
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QSizePolicy, QStatusBar, QWidget
 
 from engine.types import ModelInfo, PassStats, Progress
-from gui import glossary, theme
+from gui import glossary, precision, theme
 from gui.widgets.icons import IconButton
 
 BUSY_AFTER_MS = 200
@@ -38,7 +38,7 @@ class StatusLine(QStatusBar):
         self._cancel = IconButton("close", "Cancel job", "Stop the job; nothing half-made is kept.")
         self._cancel.clicked.connect(lambda: self.cancelRequested.emit(self._job))
         self._latent = _Field("no VAE", glossary.tip("VAE"))
-        self._mark.setMinimumWidth(self._mark.sizeHint().width())
+        self._mark.hold()
         self._job_text.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         self._job_text.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
 
@@ -57,7 +57,7 @@ class StatusLine(QStatusBar):
         self.setFixedHeight(28)
 
         for field in (self._tokens, self._latency, self._passes, self._memory):
-            field.setMinimumWidth(field.sizeHint().width())
+            field.hold()
             field.setText("")
         self._latent.setText("")
         self.clear_progress()
@@ -86,10 +86,12 @@ class StatusLine(QStatusBar):
 
     def set_model(self, model: ModelInfo) -> None:
         """Name the model and its device, and say whether a latent space is at hand."""
-        self._model.setText(f"{model.title} · {model.device}")
+        said = (model.title, model.device, precision.brief(model))
+        self._model.setText(" · ".join(part for part in said if part))
         self._model.setToolTip(
             f"{model.family}, {model.layers} layers, {model.heads} heads, width {model.width}, "
-            f"{model.parameters / 1e6:.1f} million parameters, {model.dtype}. {model.source}"
+            f"{model.parameters / 1e6:.1f} million parameters, {model.dtype}. {model.source} "
+            + precision.sentence(model)
         )
         if model.latent_layers:
             layers = ", ".join(str(layer) for layer in model.latent_layers)
@@ -167,6 +169,21 @@ class _Field(QLabel):
         self.setTextFormat(Qt.TextFormat.PlainText)
         self.setForegroundRole(QPalette.ColorRole.PlaceholderText)
         self.setToolTip(tip)
+        self._held = False
+
+    def hold(self) -> None:
+        """Keep the size that the text has now, however short it becomes.
+
+        What has a size of its own does not have the whole window laid out for each new text.
+        """
+        self._held = True
+        self.setFixedSize(self.sizeHint())
+
+    def setText(self, text: str) -> None:
+        """Show `text`; one that needs more room than any before it takes that room for good."""
+        super().setText(text)
+        if self._held and self.sizeHint().width() > self.width():
+            self.setFixedWidth(self.sizeHint().width())
 
 
 def _count(number: int, one: str, many: str = "") -> str:

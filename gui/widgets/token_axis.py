@@ -20,11 +20,15 @@ _ACROSS = Qt.AlignmentFlag.AlignVCenter | Qt.TextFlag.TextDontClip
 
 @dataclass(frozen=True, slots=True)
 class Marks:
-    """What is marked along one axis: hover an outline, selection filled, pins a dot."""
+    """What is marked along one axis: hover an outline, selection filled, pins a dot, range a line.
+
+    `range` has its first cell and the one after its last.
+    """
 
     hovered: int | None = None
     selected: int | None = None
     pinned: frozenset[int] = frozenset()
+    range: tuple[int, int] | None = None
 
     def shown(self, count: int) -> tuple[int, ...]:
         """The marked indices below `count`, the selected one last so that it lies on top."""
@@ -103,16 +107,21 @@ class LabelAxis:
         """Write the labels into `strip`, whose near end is the cell coordinate `start`."""
         if not self.labels or cell <= 0:
             return
-        font = theme.token_font(theme.SMALL)
+        length = strip.height() if self.upright else strip.width()
+        painter.setFont(theme.token_font(theme.SMALL))
+        painter.setPen(QColor(theme.current().muted))
+        for index in self.labelled(start, length, cell):
+            self._write(painter, strip, start, cell, index)
+
+    def labelled(self, start: float, length: float, cell: float) -> range:
+        """Which cells have a label on `length` pixels from the cell coordinate `start` on.
+
+        The same ones wherever the axis is moved to: every so many, counted from the first cell.
+        """
         level = not self.upright and self._level(cell)
         step = 1 if level else step_for(cell, _line_height())
-        length = strip.height() if self.upright else strip.width()
         first = math.ceil(max(0.0, start - 0.5) / step) * step
-        final = min(len(self.labels), math.ceil(start + length / cell))
-        painter.setFont(font)
-        painter.setPen(QColor(theme.current().muted))
-        for index in range(first, final, step):
-            self._write(painter, strip, start, cell, index)
+        return range(first, min(len(self.labels), math.ceil(start + length / cell)), step)
 
     def draw_marks(
         self, painter: QPainter, strip: QRectF, start: float, cell: float, marks: Marks

@@ -40,12 +40,16 @@ _WORDS_KEPT = 20_000
 class TokenRibbon(QAbstractScrollArea):
     """One row of chips that scrolls sideways; only chips in sight are painted.
 
-    The arrow keys, Home and End move the selection, P pins, Escape selects nothing.
+    The arrow keys, Home and End move the selection, P pins, Escape selects nothing. With Shift, a
+    click or those keys pin a range from the selected token on, and Escape then lifts it.
     """
 
     tokenHovered = Signal(object)
     tokenClicked = Signal(object)
     pinToggled = Signal(int)
+    rangeExtended = Signal(int)
+    """The range shall reach to this token: Shift with a click, a drag, or an arrow key."""
+    rangeLifted = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -60,6 +64,8 @@ class TokenRibbon(QAbstractScrollArea):
         self._selected: int | None = None
         self._hovered: int | None = None
         self._pinned: frozenset[int] = frozenset()
+        self._range: tuple[int, int] | None = None
+        self._reach: int | None = None
         self._pointed: int | None = None
         self._hint = ""
         self.setFrameShape(QFrame.Shape.NoFrame)
@@ -73,7 +79,8 @@ class TokenRibbon(QAbstractScrollArea):
         self.viewport().setMouseTracking(True)
         self.setAccessibleName("Tokens")
         self.setAccessibleDescription(
-            "The tokens of the context. Arrow keys select one, P pins it, Escape lets go."
+            "The tokens of the context. Arrow keys select one, P pins it, Escape lets go. "
+            "Shift with a click or an arrow key pins a range."
         )
 
     # --- what is shown ---------------------------------------------------------------------------
@@ -118,6 +125,13 @@ class TokenRibbon(QAbstractScrollArea):
         self._selected, self._hovered, self._pinned = selected, hovered, pinned
         if moved and selected is not None:
             self.reveal(selected)
+        self.viewport().update()
+
+    def set_range(self, range_: tuple[int, int] | None) -> None:
+        """Draw a line over the tokens from the first to the one before the last number."""
+        self._range = range_
+        if range_ is None:
+            self._reach = None
         self.viewport().update()
 
     def reveal(self, token: int) -> None:
@@ -177,6 +191,17 @@ class TokenRibbon(QAbstractScrollArea):
             self._paint_chip(painter, token, look)
             if self._surprise is not None:
                 self._paint_surprise(painter, token, table, look)
+        self._paint_range(painter, look)
+
+    def _paint_range(self, painter: QPainter, look: theme.Theme) -> None:
+        """A pin's dot drawn out to a line."""
+        first, after = self._range or (0, 0)
+        after = min(after, len(self._tokens))
+        if first < after:
+            left, right = self.box_of(first).left(), self.box_of(after - 1).right()
+            painter.setPen(Qt.PenStyle.NoPen)
+            painter.setBrush(QColor(look.accent))
+            painter.drawRoundedRect(QRectF(left, _TOP - 3, right - left, 2), 1, 1)
 
     def _paint_chip(self, painter: QPainter, token: int, look: theme.Theme) -> None:
         box = self.box_of(token)
@@ -254,13 +279,28 @@ class TokenRibbon(QAbstractScrollArea):
             self.tokenHovered.emit(token)
 
     def mouseMoveEvent(self, event: QMouseEvent) -> None:
-        """Outline the token under the pointer."""
-        self._point_at(self.token_at(event.position()))
+        """Outline the token under the pointer; with Shift and the button down, pin up to it."""
+        token = self.token_at(event.position())
+        self._point_at(token)
+        held = event.buttons() & Qt.MouseButton.LeftButton
+        if held and event.modifiers() & Qt.KeyboardModifier.ShiftModifier and token is not None:
+            self._extend(token)
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
         """Select the token under the pointer; beside the chips, none."""
-        if event.button() == Qt.MouseButton.LeftButton:
-            self.tokenClicked.emit(self.token_at(event.position()))
+        token = self.token_at(event.position())
+        if event.button() != Qt.MouseButton.LeftButton:
+            return
+        if event.modifiers() & Qt.KeyboardModifier.ShiftModifier and token is not None:
+            self._extend(token)
+        else:
+            self.tokenClicked.emit(token)
+
+    def _extend(self, token: int) -> None:
+        if token != self._reach or self._range is None:
+            self._reach = token
+            self.reveal(token)
+            self.rangeExtended.emit(token)
 
     def leaveEvent(self, event: QEvent) -> None:
         """Outline nothing."""
@@ -297,12 +337,20 @@ class TokenRibbon(QAbstractScrollArea):
             Qt.Key.Key_End: last,
         }
         key = Qt.Key(event.key())
-        if key in moves and last >= 0:
+        if key in moves and last >= 0 and event.modifiers() & Qt.KeyboardModifier.ShiftModifier:
+            reach = self._reach if self._reach is not None and self._range else at
+            ends = {Qt.Key.Key_Home: 0, Qt.Key.Key_End: last}
+            step = 1 if key == Qt.Key.Key_Right else -1
+            self._extend(ends.get(key, max(0, min((reach or 0) + step, last))))
+        elif key in moves and last >= 0:
+            self._reach = None
             self.tokenClicked.emit(moves[key])
         elif key == Qt.Key.Key_P and at is not None and not event.modifiers():
             self.pinToggled.emit(at)
         elif key == Qt.Key.Key_Escape and at is not None:
             self.tokenClicked.emit(None)
+        elif key == Qt.Key.Key_Escape and self._range is not None:
+            self.rangeLifted.emit()
         else:
             super().keyPressEvent(event)
 
@@ -324,4 +372,8 @@ class TokenRibbon(QAbstractScrollArea):
         word = "Unpin" if token in self._pinned else "Pin"
         pin = menu.addAction(f"{word} token {self._labels[token]}")
         pin.triggered.connect(lambda: self.pinToggled.emit(token))
+        reach = menu.addAction("Pin range up to here")
+        reach.triggered.connect(lambda: self.rangeExtended.emit(token))
+        if self._range is not None:
+            menu.addAction("Unpin range").triggered.connect(self.rangeLifted)
         return menu

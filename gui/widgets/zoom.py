@@ -49,6 +49,12 @@ class Zoom:
         self.start += cells
         self._settle()
 
+    def show(self, first: float, after: float) -> None:
+        """See just the cells from `first` to the one before `after`."""
+        self.span = max(1.0, min(float(self.count), after - first)) if self.count else 0.0
+        self.start = first
+        self._settle()
+
     def reveal(self, cell: int) -> None:
         """Move as little as needed for `cell` to be seen whole."""
         self.start = max(min(self.start, float(cell)), cell + 1 - self.span)

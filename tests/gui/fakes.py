@@ -24,6 +24,8 @@ from engine.types import (
     JobDone,
     LatentQuery,
     LatentResult,
+    MemoryQuery,
+    MemoryResult,
     ModelInfo,
     MosaicQuery,
     MosaicResult,
@@ -32,6 +34,7 @@ from engine.types import (
     NextQuery,
     NextResult,
     PassStats,
+    Precision,
     Progress,
     Query,
     Request,
@@ -155,7 +158,30 @@ def _answer(query: Query, model: ModelInfo, tokens: tuple[Token, ...], text: str
             label_names=("prose", "verse"),
             card=MappingProxyType({"elbo": -12.5, "active_units": 2}),
         )
+    if isinstance(query, MemoryQuery):
+        return memory_result(count)
     return f"No answer is known to {type(query).__name__}."
+
+
+def memory_result(count: int = 2048, **changes: Any) -> MemoryResult:
+    """What a Llama of 30 layers, 9 heads and 3 key heads leaves of `count` tokens."""
+    found = MemoryResult(
+        weights=538_060_032,
+        cache=count * 46_080,
+        states=count * 73_728,
+        queries=count * 69_120,
+        masks=0,
+        maps=0,
+        shown=count**2 * 4,
+        thumbnails=270 * 576 * 4,
+        memos=count * 40 + 196_608,
+        all_maps=270 * count**2 * 4,
+        process=1_400_000_000,
+        free=6_200_000_000,
+        total=16_000_000_000,
+        bound="this machine",
+    )
+    return replace(found, **changes)
 
 
 def _attention(dice: np.random.Generator, heads: int, count: int, causal: bool) -> np.ndarray:
@@ -202,6 +228,8 @@ class FakeBridge(QObject):
         self.requests: list[Request] = []
         self.asked: list[Request] = []
         self.opened: list[tuple[str, str]] = []
+        self.dtypes: list[str] = []
+        self.measured = 0
         self.cancelled: list[str] = []
         self._jobs: list[str] = []
 
@@ -214,16 +242,31 @@ class FakeBridge(QObject):
     def jobs(self) -> tuple[str, ...]:
         return tuple(self._jobs)
 
-    def open_model(self, spec: str, device: str = "auto") -> str:
+    def measure_precision(self) -> str:
+        self.measured += 1
+        job = f"precision {self.measured}"
+        self._jobs.append(job)
+        if "precision" not in self.held:
+            found = Precision(0.0126, "next-token probability", 32)
+            QTimer.singleShot(0, self, lambda: self.finish_measuring(job, found))
+        return job
+
+    def finish_measuring(self, job: str, value: object) -> None:
+        if job in self._jobs:
+            self._jobs.remove(job)
+            self.jobFinished.emit(JobDone(job, value))
+
+    def open_model(self, spec: str, device: str = "auto", dtype: str = "auto") -> str:
         job = f"open {spec}"
         self.opened.append((spec, device))
+        self.dtypes.append(dtype)
         self._jobs.append(job)
         self.progressed.emit(Progress(f"Fetching {spec}", 0.1, job))
         if spec not in self.held:
-            QTimer.singleShot(0, self, lambda: self.finish_opening(spec, device))
+            QTimer.singleShot(0, self, lambda: self.finish_opening(spec, device, dtype))
         return job
 
-    def finish_opening(self, spec: str, device: str = "auto") -> None:
+    def finish_opening(self, spec: str, device: str = "auto", dtype: str = "auto") -> None:
         job = f"open {spec}"
         if job not in self._jobs:
             return
@@ -238,6 +281,8 @@ class FakeBridge(QObject):
             self.failed.emit(Failure(0, sentence, job=job))
             return
         self.model = info if device == "auto" else replace(info, device=device)
+        if dtype != "auto":
+            self.model = replace(self.model, dtype=dtype)
         self.modelLoaded.emit(self.model)
         self.jobFinished.emit(JobDone(job, self.model))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import MappingProxyType
 
 import numpy as np
+from fakes import memory_result
 
 from engine.types import (
     AttentionQuery,
@@ -13,6 +14,7 @@ from engine.types import (
     EmbeddingResult,
     LatentQuery,
     LatentResult,
+    MemoryQuery,
     ModelInfo,
     MosaicQuery,
     MosaicResult,
@@ -128,6 +130,8 @@ def answer(query: Query, info: ModelInfo, count: int, target: int, rng) -> Resul
                     {"fingerprint": "ab" * 32, "sha256": "cd" * 32, "date": "2026-01-01", "seed": 0}
                 ),
             )
+        case MemoryQuery():
+            return memory_result(count)
     raise AssertionError(query)
 
 

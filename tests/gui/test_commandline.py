@@ -86,7 +86,8 @@ def t5(tmp_path_factory):
 def run(capfd, monkeypatch):
     """Run the program in this process; gives exit code, output and error output."""
     monkeypatch.delenv(console.TRACEBACK, raising=False)
-    monkeypatch.setenv("OMP_WAIT_POLICY", "PASSIVE")
+    for name, value in (("GOMP_SPINCOUNT", "3000"), ("OPENBLAS_NUM_THREADS", "1")):
+        monkeypatch.setenv(name, value)  # so that what the program sets is put back
 
     def once(*words):
         try:
@@ -339,8 +340,8 @@ def test_without_a_command_the_window_opens(monkeypatch, run):
     assert run("--model", "gpt2", "--text", "a")[0] == 0
     assert run("--device", "cpu")[0] == 0
     assert calls == [
-        {"model": "gpt2", "text": "a", "device": None},
-        {"model": None, "text": None, "device": "cpu"},
+        {"model": "gpt2", "text": "a", "device": None, "dtype": None, "chat": None},
+        {"model": None, "text": None, "device": "cpu", "dtype": None, "chat": None},
     ]
 
 

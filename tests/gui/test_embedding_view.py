@@ -8,6 +8,9 @@ from types import MappingProxyType
 import numpy as np
 import pytest
 from fakes import make_snapshot, model_info, request, tokens_of
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
 from PySide6.QtCore import QPoint, Qt
 from PySide6.QtGui import QImage
 from PySide6.QtWidgets import QLayout
@@ -15,7 +18,7 @@ from PySide6.QtWidgets import QLayout
 from engine.types import EmbeddingQuery, EmbeddingResult, NeighboursQuery, Snapshot
 from gui import theme
 from gui.session import Session
-from gui.views.embedding import VIEW, robust_level
+from gui.views.embedding import VIEW, _quantile, robust_level
 from gui.widgets.bars import length
 
 TEXT = "The dog is running in the park."
@@ -168,6 +171,15 @@ def test_levels_change_in_steps():
     dice = np.random.default_rng(0)
     values = dice.normal(0, 1, (64, 512)).astype(np.float32)
     assert robust_level(values) == robust_level(values[:60]) == pytest.approx(2.6)
+
+
+@given(
+    arrays.arrays(np.float32, st.integers(1, 300), elements=st.floats(0, 1e6, width=32)),
+    st.sampled_from([0.0, 0.5, 0.99, 1.0]),
+)
+def test_the_quick_quantile_is_numpys(values, share):
+    expected = float(np.quantile(values.astype(np.float64), share))
+    assert _quantile(values.copy(), share) == pytest.approx(expected)
 
 
 def test_shares_of_variance_stand_at_the_axes(view):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 
 import numpy as np
@@ -95,6 +96,29 @@ def test_an_unscaled_column_has_no_say_in_the_range_but_stays(scaling):
     if scaling != "row":
         assert scale.high == pytest.approx(0.1)
         assert ends(scale)[1] == "≥ 0.1"
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    shape=st.tuples(st.integers(1, 300), st.integers(1, 300)),
+    scaling=st.sampled_from(["linear", "log", "row"]),
+    signed=st.booleans(),
+    unscaled=st.sampled_from([(), (0,)]),
+    spoil=st.sampled_from([None, np.nan, np.inf, -3.0]),
+    seed=st.integers(0, 99),
+)
+def test_causal_is_what_the_mask_of_later_columns_says(
+    shape, scaling, signed, unscaled, spoil, seed
+):
+    dice = np.random.default_rng(seed)
+    values = dice.random(shape, np.float32)
+    if spoil is not None:
+        values.flat[dice.integers(values.size)] = spoil
+    how = {"scaling": scaling, "signed": signed, "unscaled": unscaled}
+    codes, scale = encode(values, causal=True, **how)
+    expected, same = encode(values, masked=np.triu(np.ones(shape, bool), 1), **how)
+    assert (codes == expected).all()
+    assert scale == same
 
 
 def test_levels_given_from_outside_hold():
@@ -242,18 +266,16 @@ def test_dark_and_light_are_painted_anew(qtbot, in_theme):
     assert colour_at(widget, 0, 1) != dark[1]
 
 
-def test_painting_again_does_not_build_the_image_again(qtbot, monkeypatch):
+def test_painting_again_does_not_draw_the_cells_again(qtbot):
     widget = shown(qtbot, np.eye(50))
     image_of(widget)
-    built = []
-    original = Raster.region
-    monkeypatch.setattr(Raster, "region", lambda *a: (built.append(a), original(*a))[1])
+    drawn = widget._tiles.drawn
     widget.set_marks(Marks(hovered=3), Marks(selected=2))
     image_of(widget)
-    assert not built
+    assert widget._tiles.drawn == drawn
     widget.resize(301, 200)
     image_of(widget)
-    assert len(built) == 1
+    assert widget._tiles.drawn > drawn
 
 
 def test_the_cell_under_the_mouse_is_told_and_read_out(qtbot):
@@ -366,6 +388,32 @@ def test_a_vector_is_refused(qtbot):
 )
 def test_crowded_labels_are_thinned(cell, step):
     assert step_for(cell, 12) == step
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    count=st.integers(1, 5000),
+    cell=st.floats(0.05, 200),
+    starts=st.tuples(st.floats(0, 1), st.floats(0, 1)),
+    length=st.floats(10, 3000),
+    upright=st.booleans(),
+)
+def test_labels_never_overlap_and_the_same_stay_while_the_axis_moves(
+    qapp, count, cell, starts, length, upright
+):
+    axis = LabelAxis([f"t{index}" for index in range(count)], upright)
+    strip = QRectF(0, 0, 60, length) if upright else QRectF(0, 0, length, 60)
+    shown_at = []
+    for start in (part * count for part in starts):
+        kept = axis.labelled(start, length, cell)
+        boxes = [axis._box(strip, start, cell, index) for index in kept]
+        sides = [(b.top(), b.bottom()) if upright else (b.left(), b.right()) for b in boxes]
+        assert all(b[0] >= a[1] - 1e-6 for a, b in itertools.pairwise(sides))
+        shown_at.append((start, set(kept)))
+    (a, first), (b, second) = shown_at
+    # What is in sight at both places is labelled at both, or at neither.
+    low, high = max(a, b) + 0.5, min(a, b) + length / cell - 1
+    assert {i for i in first if low <= i <= high} == {i for i in second if low <= i <= high}
 
 
 @pytest.mark.parametrize(

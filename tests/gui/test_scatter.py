@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PySide6.QtCore import QPoint, QPointF, Qt
 from PySide6.QtGui import QColor, QImage, QWheelEvent
@@ -409,3 +409,92 @@ def qtbot_plot(qapp):
     plot.resize(300, 200)
     yield plot
     plot.deleteLater()
+
+
+# --- what a letter draws anew ------------------------------------------------------------------
+
+
+def walk(count, seed=0):
+    dice = np.random.default_rng(seed)
+    return np.cumsum(dice.normal(0, 1, (count, 2)), axis=0) % 9
+
+
+def spread(count):
+    return np.tile(np.eye(2) * 0.1, (count, 1, 1))
+
+
+def test_a_letter_draws_neither_ground_nor_old_steps_anew(made):
+    plot = made(joined=True)
+    plot.set_cloud(walk(500, 1))
+    xy = walk(400)
+    names = [f"t{i}" for i in range(400)]
+    plot.set_points(xy, names, spread(400))
+    pixels_of(plot)
+    ground, old, clouds = plot._ground, plot._old_steps.drawings, plot.cloud_drawings
+    measured = plot._fitted.measured
+    for letter in range(5):
+        moved = xy.copy()
+        moved[-1] += 0.1 * (letter + 1)
+        plot.set_points(moved, [*names[:-1], f"t{letter}"], spread(400))
+        pixels_of(plot)
+    assert plot._ground is ground
+    assert (plot._old_steps.drawings, plot.cloud_drawings) == (old, clouds)
+    assert plot._fitted.measured == measured + 5
+
+
+edits = st.lists(
+    st.tuples(
+        st.sampled_from(["type", "grow", "cut", "mark", "zoom", "elsewhere"]), st.integers(0)
+    ),
+    min_size=1,
+    max_size=6,
+)
+
+
+@settings(
+    max_examples=15,
+    deadline=None,
+    # The widgets of all examples are closed together.
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(st.sampled_from([40, 200, 300]), edits, st.booleans())
+def test_what_is_kept_of_earlier_pictures_never_shows(qtbot, count, edits, joined):
+    kept = ScatterMap("kept", joined=joined)
+    qtbot.addWidget(kept)
+    kept.resize(300, 200)
+    xy = walk(count)
+    names = [f"w{i % 37}" for i in range(count)]
+    marks = Marks()
+    kept.set_cloud(walk(300, 2), np.arange(300) % 3)
+    kept.set_points(xy, names, spread(count))
+    kept.grab()
+    for what, number in edits:
+        if what == "type":
+            xy = xy.copy()
+            xy[-1] = walk(1, number % 1000)[0]
+            names = [*names[:-1], f"n{number % 10}"]
+        elif what == "grow":
+            xy = np.concatenate([xy, walk(1 + number % 40, number % 1000)])
+            names = names + [f"g{i}" for i in range(len(xy) - len(names))]
+        elif what == "cut":
+            keep = 1 + number % len(xy)
+            xy, names = xy[:keep], names[:keep]
+        elif what == "elsewhere":
+            xy = walk(len(xy), number % 1000)
+        elif what == "mark":
+            marks = Marks(selected=number % (2 * len(xy)), pinned=frozenset({number % 5}))
+        else:
+            kept.zoom(0.8 + number % 5 / 5, QPointF(100, 80))
+        kept.set_points(xy, names, spread(len(xy)))
+        kept.set_marks(marks)
+        kept.grab()
+    fresh = ScatterMap("fresh", joined=joined)
+    qtbot.addWidget(fresh)
+    fresh.resize(300, 200)
+    fresh.set_cloud(walk(300, 2), np.arange(300) % 3)
+    fresh.set_points(xy, names, spread(len(xy)))
+    fresh.by_hand = True  # else the range is fitted whenever a hidden widget is painted
+    fresh.go_to(kept.range, animated=False)
+    fresh.set_marks(marks)
+    np.testing.assert_array_equal(pixels_of(kept), pixels_of(fresh))
+    assert kept.written == fresh.written

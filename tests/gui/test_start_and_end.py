@@ -24,14 +24,14 @@ pytestmark = pytest.mark.qt_log_ignore("This plugin does not support")
 # --- start and end --------------------------------------------------------------------------------
 
 
-def launched(qtbot, wanted, bridge=None, device="auto"):
+def launched(qtbot, wanted, bridge=None, device="auto", dtype="auto"):
     settings = Settings()
     bridge = bridge or FakeBridge()
     window = MainWindow(Session(settings.text), bridge, settings, SettingsFile())
     window.session.setParent(window)
     bridge.setParent(window)
     qtbot.addWidget(window)
-    program.Launch(window, wanted, device)
+    program.Launch(window, wanted, device, dtype)
     return window
 
 
@@ -64,6 +64,17 @@ def test_without_the_wanted_model_the_builtin_one_goes_on(qtbot):
     qtbot.waitUntil(lambda: bool(window.message))
     assert window.session.model.name == "builtin"
     assert (window.settings.model, window.settings.recent) == (Settings().model, [])
+
+
+@pytest.mark.parametrize("wanted", ["builtin", "smollm2-135m-instruct"])
+def test_a_precision_that_is_asked_for_at_the_start_is_the_choice(qtbot, wanted):
+    window = launched(qtbot, wanted, dtype="float16")
+    window.show()
+    qtbot.waitUntil(lambda: window.settings.dtype == "float16")
+    assert window.session.model.dtype == "float16"
+    assert window.session.model.name == wanted
+    assert window.commands.actions["model.precision.float16"].isChecked()
+    assert set(window.bridge.dtypes) == {"float16"}
 
 
 def test_the_builtin_model_opens_where_the_wanted_device_is_missing(qtbot):

@@ -312,6 +312,31 @@ def test_next_tokens_keep_their_places(drawn):
     assert [choice.geometry() for choice in choices(drawn)] == before
 
 
+def test_another_temperature_is_another_question_and_the_figure_has_it_too(drawn, qtbot):
+    turned = drawn.nextbar._temperature
+    with qtbot.waitSignal(drawn.queriesChanged):
+        turned.setValue(0.7)
+    assert drawn.queries() == (NextQuery(COUNT, 0.7),)
+    assert drawn.figure_options().temperature == 0.7
+    turned.setValue(0)
+    assert drawn.nextbar.temperature == 0.1
+    assert "softmax(scores / T)" in turned.toolTip()
+
+
+def test_what_a_token_says_of_itself_names_the_temperature(drawn):
+    assert "Surprise" in choices(drawn)[0].toolTip()
+    result = next(iter(snapshot(DOG).results.values()))
+    drawn.nextbar.set_result(replace(result, temperature=0.5))
+    assert "divided by T = 0.5" in choices(drawn)[0].toolTip()
+    assert "Surprise" not in choices(drawn)[0].toolTip()
+
+
+def test_where_nothing_is_predicted_there_is_no_temperature(drawn):
+    assert drawn.nextbar._temperature.isVisible()
+    drawn.nextbar.refuse("none")
+    assert not drawn.nextbar._temperature.isVisible()
+
+
 def test_a_narrow_row_offers_fewer(drawn, qtbot):
     many = len(choices(drawn))
     drawn.resize(400, 260)

@@ -82,7 +82,7 @@ class Screen:
         subprocess.run(["xdotool", *arguments], env=self.environment, check=True, timeout=60)
 
     def wait(
-        self, program: Program, wanted: Callable[[np.ndarray], bool], seconds: float = 120
+        self, program: Program, wanted: Callable[[np.ndarray], bool], seconds: float = 300
     ) -> np.ndarray:
         deadline = time.monotonic() + seconds
         while not wanted(picture := self.grab()):

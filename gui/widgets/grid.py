@@ -1,0 +1,57 @@
+"""Lines over a field of cells: the gaps between large ones, and the bounds of a pinned range."""
+
+from __future__ import annotations
+
+import math
+
+from PySide6.QtCore import QPointF, QRectF, Qt
+from PySide6.QtGui import QColor, QPainter, QPen
+
+from gui import theme
+from gui.widgets.zoom import Zoom
+
+_GRID_FROM = 10
+
+
+def draw_grid(
+    painter: QPainter, plot: QRectF, rows: Zoom, columns: Zoom, high: float, wide: float
+) -> None:
+    """Thin gaps between cells that are large enough to spare the pixels."""
+    painter.setPen(QPen(QColor(theme.current().panel), 1))
+    if wide >= _GRID_FROM:
+        for column in range(math.ceil(columns.start), int(columns.visible[1]) + 1):
+            x = plot.left() + (column - columns.start) * wide
+            painter.drawLine(QPointF(x, plot.top()), QPointF(x, plot.bottom()))
+    if high >= _GRID_FROM:
+        for row in range(math.ceil(rows.start), int(rows.visible[1]) + 1):
+            y = plot.top() + (row - rows.start) * high
+            painter.drawLine(QPointF(plot.left(), y), QPointF(plot.right(), y))
+
+
+def draw_bounds(
+    painter: QPainter,
+    plot: QRectF,
+    zoom: Zoom,
+    cell: float,
+    range_: tuple[int, int] | None,
+    upright: bool,
+) -> None:
+    """Mark a pinned range: a line along the labels, and thin ones across at its two ends."""
+    if range_ is None or range_[0] >= zoom.count:
+        return
+    colour = QColor(theme.current().accent)
+    origin = plot.top() if upright else plot.left()
+    first, after = (origin + (min(at, zoom.count) - zoom.start) * cell for at in range_)
+    thin = QPen(colour, 1, Qt.PenStyle.DotLine)
+    for at in (first, after):
+        line = (
+            (plot.left(), at, plot.right(), at) if upright else (at, plot.top(), at, plot.bottom())
+        )
+        painter.setPen(thin)
+        painter.drawLine(QPointF(*line[:2]), QPointF(*line[2:]))
+    bar = (
+        QRectF(plot.left() - 2, first, 3, after - first)
+        if upright
+        else QRectF(first, plot.top() - 2, after - first, 3)
+    )
+    painter.fillRect(bar, colour)

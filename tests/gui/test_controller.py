@@ -1,0 +1,208 @@
+"""Which view draws which answer, and when: one in a turn, the newest, and none that is hidden."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+
+import pytest
+from fakes import model_info, tokens_of
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PySide6.QtCore import QEvent, QObject
+from PySide6.QtWidgets import QApplication, QWidget
+from windows import make_window, settle
+
+from engine.types import Request, Snapshot
+from gui.controller import Controller
+from gui.session import Session
+from gui.view import View
+
+KEYS = ("one", "two", "three")
+
+
+class Sketch(View):
+    """Notes what it was told to draw."""
+
+    def __init__(self, session, key, log):
+        super().__init__(session)
+        self.key, self.log = key, log
+
+    def queries(self):
+        return ()
+
+    def render_snapshot(self, snapshot):
+        self.log.append((self.key, snapshot.request.seq))
+
+
+class Desk:
+    """A controller with three views, and answers to hand it."""
+
+    def __init__(self, qtbot):
+        self.session = Session("text")
+        self.requests = []
+        self.log = []
+        self.rendered = []
+        self.controller = Controller(self.session, self)
+        for key in KEYS:
+            view = Sketch(self.session, key, self.log)
+            qtbot.addWidget(view)
+            self.controller.add_view(key, view)
+            self.controller.set_shown(key, True)
+        self.controller.rendered.connect(lambda shown: self.rendered.append(shown.request.seq))
+        self.controller.set_model(model_info())
+
+    def submit(self, request):
+        self.requests.append(request)
+
+    def answer(self, seq):
+        request = Request(seq, self.controller._epoch, "text")
+        self.controller.take(
+            Snapshot(request, model_info(), tokens_of("text"), results=MappingProxyType({}))
+        )
+
+
+@pytest.fixture
+def desk(qtbot):
+    return Desk(qtbot)
+
+
+def turn():
+    QApplication.processEvents()
+
+
+def test_one_view_draws_in_a_turn(desk):
+    desk.answer(1)
+    for drawn in (1, 2):
+        assert desk.log == [(key, 1) for key in KEYS[:drawn]]
+        assert desk.rendered == []
+        assert desk.controller.latest is None
+        turn()
+    assert desk.log == [(key, 1) for key in KEYS]
+    assert desk.rendered == [1]
+    assert desk.controller.latest.request.seq == 1
+    turn()
+    assert len(desk.log) == 3
+
+
+def test_a_newer_answer_takes_the_place_of_one_half_drawn(desk):
+    desk.answer(1)
+    desk.answer(2)
+    while not desk.rendered:
+        turn()
+    assert desk.log == [("one", 1), ("two", 2), ("three", 2), ("one", 2)]
+    assert desk.rendered == [2]
+
+
+def test_no_view_is_left_out_however_fast_answers_come(desk):
+    for seq in range(30):
+        desk.answer(seq)
+    drawn = [key for key, _ in desk.log]
+    assert {drawn.count(key) for key in KEYS} == {10}
+
+
+def test_a_hidden_view_draws_nothing_until_it_is_shown(desk):
+    desk.answer(1)
+    desk.controller.set_shown("three", False)
+    while not desk.rendered:
+        turn()
+    assert desk.log == [("one", 1), ("two", 1)]
+    desk.controller.set_shown("three", True)
+    assert desk.log[-1] == ("three", 1)
+    turn()
+    assert len(desk.log) == 3
+
+
+def test_nothing_of_an_old_model_is_drawn_after_a_new_one_came(desk):
+    desk.answer(1)
+    desk.controller.set_model(model_info("other"))
+    turn()
+    turn()
+    assert desk.log == [("one", 1)]
+    assert desk.rendered == []
+    assert desk.controller.latest is None
+
+
+moves = st.lists(
+    st.one_of(
+        st.just("answer"),
+        st.just("turn"),
+        st.tuples(st.sampled_from(KEYS), st.booleans()),
+    ),
+    max_size=30,
+)
+
+
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(moves)
+def test_in_the_end_every_shown_view_has_drawn_the_newest_answer(qtbot, moves):
+    desk = Desk(qtbot)
+    seq = 0
+    for move in [*moves, "answer"]:
+        if move == "answer":
+            seq += 1
+            desk.answer(seq)
+        elif move == "turn":
+            turn()
+        else:
+            desk.controller.set_shown(*move)
+    for _ in KEYS:
+        turn()
+    last = dict(desk.log)
+    assert all(last[key] == seq for key in desk.controller._shown)
+    assert desk.rendered[-1] == seq
+    assert desk.controller.latest.request.seq == seq
+    for key in KEYS:  # no view goes back to an older answer
+        drawn = [number for name, number in desk.log if name == key]
+        assert drawn == sorted(drawn)
+
+
+# --- in the window -----------------------------------------------------------------------------
+
+
+class Layouts(QObject):
+    """Notes what is laid out or changes its size."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    def eventFilter(self, watched, event):
+        kinds = (QEvent.Type.LayoutRequest, QEvent.Type.Resize)
+        if event.type() in kinds and isinstance(watched, QWidget):
+            self.seen.append((event.type().name, type(watched).__name__, watched.objectName()))
+        return False
+
+
+def test_a_letter_changes_no_size_and_its_cost_is_told_without_a_layout(qtbot, qapp):
+    window = make_window(qtbot)
+    window.session.set_text("Some words to begin with")
+    settle(window, qtbot)
+    qtbot.wait(20)
+    layouts = Layouts()
+    qapp.installEventFilter(layouts)
+    try:
+        for letter in "abc":
+            window.editor.insertPlainText(letter)
+            settle(window, qtbot)
+            qtbot.wait(5)
+    finally:
+        qapp.removeEventFilter(layouts)
+    assert [what for what in layouts.seen if what[0] == "Resize"] == []
+    assert [what for what in layouts.seen if what[1] == "StatusLine"] == []
+
+
+def test_painted_is_told_once_for_each_answer(qtbot):
+    window = make_window(qtbot)
+    qtbot.waitUntil(lambda: window.controller.latency_ms > 0)
+    told = []
+    window.controller.painted.connect(told.append)
+    window.session.set_text("Another text")
+    settle(window, qtbot)
+    qtbot.waitUntil(lambda: bool(told))
+    qtbot.wait(20)
+    assert len(told) == 1
+    # An answer that changes no picture is told too: whoever waits for it must not wait for ever.
+    window.controller.take(window.controller.latest)
+    qtbot.waitUntil(lambda: len(told) == 2)
