@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from PySide6.QtCore import QSize, Qt, Signal
+from PySide6.QtCore import QEvent, QSize, Qt, Signal
 from PySide6.QtGui import QPalette, QResizeEvent
 from PySide6.QtWidgets import (
     QComboBox,
@@ -17,6 +17,7 @@ from PySide6.QtWidgets import (
     QLabel,
     QProgressBar,
     QPushButton,
+    QSizePolicy,
     QSpinBox,
     QStackedLayout,
     QVBoxLayout,
@@ -115,7 +116,8 @@ class TrainingView(View):
         buttons.setSpacing(4)
         for button in (self.start, self.resume, self.pause, self.cancel):
             buttons.addWidget(button)
-        buttons.addWidget(self.progress, 1)
+        buttons.addWidget(self.progress, 100)
+        buttons.addStretch(1)
         self.note = QElidingLabel()
         self.note.setFont(theme.tabular(theme.ui_font(theme.SMALL)))
         self.note.setForegroundRole(QPalette.ColorRole.PlaceholderText)
@@ -131,6 +133,8 @@ class TrainingView(View):
             "information": CurvePlot("Mutual information", "I(x; z) in nats, on held-out states."),
         }
         curves = QWidget()
+        # They have the form's room once they are shown; before, they must not take it.
+        curves.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Ignored)
         grid = QGridLayout(curves)
         grid.setContentsMargins(4, 0, 4, 4)
         grid.setSpacing(4)
@@ -162,9 +166,19 @@ class TrainingView(View):
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Give the form the height that its lines take at this width."""
         super().resizeEvent(event)
+        self._fit_form()
+
+    def event(self, event: QEvent) -> bool:
+        """Do the same when fields have become wider: another font, or a model of more layers."""
+        done = super().event(event)
+        if event.type() == QEvent.Type.LayoutRequest:
+            self._fit_form()
+        return done
+
+    def _fit_form(self) -> None:
         flow = self._form.layout()
         if flow is not None:
-            self._form.setMinimumHeight(flow.heightForWidth(event.size().width()))
+            self._form.setMinimumHeight(flow.heightForWidth(self.width()))
 
     # --- what the window tells it ---------------------------------------------------------------
 
@@ -360,6 +374,7 @@ def _combo(name: str, about: str) -> QComboBox:
 
 def _button(text: str, about: str) -> QPushButton:
     button = QPushButton(text)
+    button.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
     _dressed(button, text, about)
     return button
 

@@ -63,6 +63,17 @@ def window(qtbot):
     return made
 
 
+def test_nothing_of_the_form_lies_under_the_buttons(window, qapp):
+    window.commands.actions["view.show.training"].trigger()
+    qapp.processEvents()
+    view = window.panels["training"].view
+    form = view._form.geometry()
+    assert view.start.geometry().top() > form.bottom()
+    for at in range(view._form.layout().count()):
+        field = view._form.layout().itemAt(at).widget()
+        assert view._form.rect().contains(field.geometry())
+
+
 def test_is_hidden_at_first_and_says_what_it_is_for(qtbot):
     made = make_window(qtbot, bridge=TrainingBridge())
     assert made.panels["training"].isHidden()
