@@ -14,13 +14,24 @@ from safetensors.torch import load_file, save_file
 
 from engine.engine import Engine
 from engine.errors import UserError
+from engine.latent.corpus import Passages
+from engine.latent.train import Order, space_job
+from engine.latent.training import Settings
 from engine.models.catalogue import resolve
 from engine.models.sources.folder import Folder
 from engine.models.sources.vectors import Vectors
 from engine.models.store import fetch, find, open_spec
 from engine.models.vectors import batches, convert, layout_of
 from engine.models.vectors_model import UNKNOWN, WordReader
-from engine.types import AttentionQuery, EmbeddingQuery, NeighboursQuery, Query, Request, Snapshot
+from engine.types import (
+    AttentionQuery,
+    EmbeddingQuery,
+    LatentQuery,
+    NeighboursQuery,
+    Query,
+    Request,
+    Snapshot,
+)
 
 WORDS = ["the", "dog", "cat", "park", "New", "猫", "犬", "café", "well", "known", "."]
 WIDTH = 6
@@ -247,6 +258,38 @@ def test_neighbours(engine: Engine) -> None:
     assert "no vector" in snapshot.refused[unknown]
     assert "provides no attention" in snapshot.refused[AttentionQuery(0)]
     assert EmbeddingQuery(1) in snapshot.refused
+
+
+def test_a_latent_space_of_words_is_trained_and_shown(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CONTEXTSCOPE_CACHE", str(tmp_path / "cache"))
+    rng = np.random.default_rng(0)
+    texts = tmp_path / "texts.txt"
+    known = [word for word in WORDS if word.isascii() and word != "."]
+    lines = (" ".join(rng.choice(known, 7)) + "." for _ in range(120))
+    texts.write_text("\n".join(lines), encoding="utf-8")
+    order = Order(
+        out=tmp_path / "words.safetensors",
+        corpus=(texts,),
+        layer=0,
+        cutting=Passages(tokens=800, length=16),
+        settings=Settings(latent=2, hidden=16, epochs=3, batch=64, seed=1),
+    )
+    assert engine.loaded is not None
+    for _ in space_job(engine.loaded, order):
+        pass
+    before = engine.loaded
+    try:
+        info = engine.take_space(order.out)
+        assert info is not None
+        assert info.provides == {"embedding", "latent"}
+        result = ask(engine, "the dog park", LatentQuery(0)).results[LatentQuery(0)]
+        assert result.mu.shape == (3, 2)
+        other = ask(engine, "park the dog", LatentQuery(0)).results[LatentQuery(0)]
+        np.testing.assert_allclose(other.mu, result.mu[[2, 0, 1]], atol=1e-5)
+    finally:
+        engine.loaded = before
 
 
 @pytest.mark.parametrize(
