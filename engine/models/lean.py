@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from scipy.special import expit  # type: ignore[import-untyped]
 from torch import Tensor, nn
-from torch.nn.functional import scaled_dot_product_attention
+from torch.nn.functional import linear, scaled_dot_product_attention
 
 from engine.models.cache import ArenaCache
 from engine.models.fewrows import FEW, quickens, times
@@ -35,14 +35,17 @@ _ROTARY = frozenset({"default", "linear", "llama3", "yarn"})
 
 @dataclass(frozen=True, slots=True)
 class Linear:
-    """A weight (O, I) and its bias (O,)."""
+    """A weight (O, I) and its bias (O,), of one module or of several that read the same rows."""
 
     weight: Tensor
     bias: Rows | None
 
     def __call__(self, rows: Rows) -> Rows:
         """(n, I) → (n, O)."""
-        found: Rows = times(self.weight, torch.from_numpy(rows)).numpy()
+        given = torch.from_numpy(rows)
+        # A single row has a path of its own in torch that fills no columns.
+        product = linear(given, self.weight) if len(rows) == 1 else times(self.weight, given)
+        found: Rows = product.numpy()
         return found if self.bias is None else found + self.bias
 
 
@@ -65,13 +68,10 @@ class Block:
     """One block's parts, by the names of its modules."""
 
     input_norm: Norm
-    query: Linear
-    key: Linear
-    value: Linear
+    query_key_value: Linear
     output: Linear
     post_norm: Norm
-    gate: Linear
-    up: Linear
+    gate_up: Linear
     down: Linear
     query_norm: Norm | None
     key_norm: Norm | None
@@ -89,6 +89,7 @@ class LeanStep:
         self.final_norm = _norm(base.norm)
         self.heads: int = config.num_attention_heads
         self.key_heads: int = config.num_key_value_heads
+        self._parts = (self.heads, self.heads + self.key_heads)
         self._angles: tuple[Rows, Rows] | None = None
 
     def run(self, ids: list[int], cache: ArenaCache, trace: Trace) -> None:
@@ -120,9 +121,10 @@ class LeanStep:
             layer = attention[depth]
             assert isinstance(layer, LayerAttention)
             h = block.input_norm(x)
-            q = self._split(block.query(h), self.heads, block.query_norm)  # (n, H, d_h)
-            k = self._split(block.key(h), self.key_heads, block.key_norm)  # (n, H_kv, d_h)
-            v = self._split(block.value(h), self.key_heads, None)
+            both = block.query_key_value(h).reshape(len(x), self.heads + 2 * self.key_heads, -1)
+            q, k, v = np.split(both, self._parts, axis=1)  # (n, H, d_h), (n, H_kv, d_h) twice
+            if block.query_norm is not None and block.key_norm is not None:
+                q, k = block.query_norm(q), block.key_norm(k)
             q = _turned(q, cos, sin).transpose(1, 0, 2)  # (H, n, d_h)
             k = _turned(k, cos, sin).transpose(1, 0, 2)  # (H_kv, n, d_h)
             v = v.transpose(1, 0, 2)
@@ -132,16 +134,10 @@ class LeanStep:
             layer.grow(torch.from_numpy(q), keys[0])
             x = x + block.output(_attend(q, keys, values, block.scale, seen))
             h = block.post_norm(x)
-            gate = block.gate(h)
-            x = x + block.down(gate * expit(gate) * block.up(h))
+            gate, up = np.split(block.gate_up(h), 2, axis=-1)  # (n, I) each
+            x = x + block.down(gate * expit(gate) * up)
         states[len(self.blocks)].append(torch.from_numpy(x))
         trace.final.append(torch.from_numpy(self.final_norm(x)))
-
-    @staticmethod
-    def _split(rows: Rows, heads: int, norm: Norm | None) -> Rows:
-        """(n, h·d_h) → (n, h, d_h)."""
-        found = rows.reshape(len(rows), heads, -1)
-        return found if norm is None else norm(found)
 
     def _turns(self, start: int, stop: int) -> tuple[Rows, Rows]:
         """Cosines and sines (stop − start, d_h) of the rotary embedding, from the model's own."""
@@ -192,23 +188,41 @@ def _block(layer: Any) -> Block:
     attend, mlp = layer.self_attn, layer.mlp
     return Block(
         input_norm=_norm(layer.input_layernorm),
-        query=_linear(attend.q_proj),
-        key=_linear(attend.k_proj),
-        value=_linear(attend.v_proj),
-        output=_linear(attend.o_proj),
+        query_key_value=_joined(attend.q_proj, attend.k_proj, attend.v_proj),
+        output=_joined(attend.o_proj),
         post_norm=_norm(layer.post_attention_layernorm),
-        gate=_linear(mlp.gate_proj),
-        up=_linear(mlp.up_proj),
-        down=_linear(mlp.down_proj),
+        gate_up=_joined(mlp.gate_proj, mlp.up_proj),
+        down=_joined(mlp.down_proj),
         query_norm=_norm(attend.q_norm) if hasattr(attend, "q_norm") else None,
         key_norm=_norm(attend.k_norm) if hasattr(attend, "k_norm") else None,
         scale=float(attend.scaling),
     )
 
 
-def _linear(module: Any) -> Linear:
-    bias = module.bias
-    return Linear(module.weight.detach(), None if bias is None else bias.detach().numpy())
+def _joined(*modules: Any) -> Linear:
+    """One product in place of several of the same rows.
+
+    The modules' weights become views of the joined one, so that nothing is held twice.
+    """
+    first = modules[0].weight.detach()
+    if len(modules) == 1:
+        weight = first
+    else:
+        weight = torch.cat([module.weight.detach() for module in modules])  # (ΣO, I)
+        for module, part in zip(
+            modules, weight.split([len(module.weight) for module in modules]), strict=True
+        ):
+            module.weight.data = part
+    biases = [module.bias for module in modules]
+    bias = None
+    if any(one is not None for one in biases):
+        bias = np.concatenate(
+            [
+                np.zeros(len(module.weight), np.float32) if one is None else one.detach().numpy()
+                for module, one in zip(modules, biases, strict=True)
+            ]
+        )
+    return Linear(weight, bias)
 
 
 def _norm(module: Any) -> Norm:

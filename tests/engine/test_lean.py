@@ -154,3 +154,20 @@ def test_a_layer_of_half_precision_is_left_alone() -> None:
     layer = nn.Linear(3, 3, dtype=torch.bfloat16).requires_grad_(False)
     quicken(layer)
     assert type(layer) is nn.Linear
+
+
+def test_joined_products_hold_nothing_twice() -> None:
+    model = llama(attention_bias=True)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    step = lean_step(model)
+    assert step is not None
+    attend = model.model.layers[0].self_attn
+    joined = step.blocks[0].query_key_value
+    parts = (attend.q_proj, attend.k_proj, attend.v_proj)
+    assert {part.weight.untyped_storage().data_ptr() for part in parts} == {
+        joined.weight.untyped_storage().data_ptr()
+    }
+    assert joined.bias is not None
+    assert len(joined.bias) == len(joined.weight) == sum(len(part.weight) for part in parts)
+    for name, value in model.state_dict().items():
+        torch.testing.assert_close(value, before[name], rtol=0, atol=0)
