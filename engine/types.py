@@ -425,13 +425,15 @@ class DecodeQuery(Query):
     `points` are decoded in one batch, each Z numbers: one for the mouse, a row of them for a
     slider's strip or the way between two points (`engine.latent.paths` makes such rows). The state
     that is replaced is that of token `position` (None: the last) at the depth of the space of
-    `layer` (None: the model's own). `count` is how many likeliest tokens are told.
+    `layer` (None: the model's own). `count` is how many likeliest tokens are told: those after the
+    first `stop` tokens (None: after all), at least those up to `position`.
     """
 
     points: tuple[tuple[float, ...], ...]
     layer: int | None = None
     position: int | None = None
     count: int = 8
+    stop: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

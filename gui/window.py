@@ -371,7 +371,7 @@ class MainWindow(QMainWindow):
         self._end_opening(done.job)
         if isinstance(done.value, Precision) and done.job == self._measuring[0]:
             self._take_precision(done.value)
-        if done.cancelled:
+        if done.cancelled and not done.job.startswith("write "):
             # Loading may have ended a pass whose answer is still awaited.
             self.controller.ask_again()
 

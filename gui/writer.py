@@ -66,7 +66,7 @@ class Writer(QObject):
             temperature=self._panel.temperature.value(),
             seed=self._panel.seed.value(),
         )
-        self._panel.begin(source.where, self._window.session.text)
+        self._panel.begin(source.where, source.before)
         self._job = self._window.bridge.write_on(choice)
 
     def _stop(self, sentence: str) -> None:

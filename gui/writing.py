@@ -26,8 +26,9 @@ class WritingChoice:
     """From where to write on, and how.
 
     `request` has the text as the window asks for it. `point` are Z numbers of the space of `layer`,
-    decoded in place of the state of token `position` (None: the last). At `temperature` 0 the
-    likeliest token is written each time; else tokens are drawn, with `seed`.
+    decoded in place of the state of token `position` (None: the last), and it is after that token
+    that the model writes. At `temperature` 0 the likeliest token is written each time; else tokens
+    are drawn, with `seed`.
     """
 
     request: Request
@@ -50,6 +51,8 @@ def writing_job(choice: WritingChoice) -> Callable[[Engine], Generator[Written, 
         from engine.latent.continuation import Writing, write_steps
 
         ids = [token.id for token in engine.read(choice.request)]
+        if choice.position is not None:
+            ids = ids[: choice.position + 1]
         loaded = engine.loaded
         assert loaded is not None  # else the engine could not have read
         writing = Writing(choice.count, choice.temperature, choice.seed)

@@ -37,7 +37,7 @@ from gui.widgets.walks import ABOUT, KINDS, STEPS, Ground, Kind, Walk, walk
 _FORMULA = (
     "<p>A point z of the space → the VAE's decoder → a state x̂ = dec(z), put in place of the state "
     "of the selected token (else of the last) → the model's own next layers and head → "
-    "p(next | x̂). The context is not run again.</p>"
+    "p(next | x̂), what follows that token. The context is not run again.</p>"
 )
 _AIM = "Move the mouse over the map to decode what lies there; a click holds the point."
 _NO_POINT = (
@@ -49,12 +49,16 @@ _SLIDERS, _CLICK, _TOKEN = "the sliders", "the held point", "the token's μ"
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A point under study: of which layer's space, for which token, and what it is called."""
+    """A point under study: of which layer's space, for which token, and what it is called.
+
+    `before` is the text up to that token.
+    """
 
     layer: int
     point: Point
     position: int | None
     where: str
+    before: str
 
 
 class Decoding(QObject):
@@ -201,7 +205,11 @@ class Decoding(QObject):
         latent, point = self._latent, self._studied()
         if latent is None or point is None:
             return None
-        return Source(latent.layer, point, self._session.selected, self._where or _SLIDERS)
+        index = self._session.selected
+        before = self._session.text
+        if index is not None and index < len(self._tokens):
+            before = self._text[: self._tokens[index].end]
+        return Source(latent.layer, point, index, self._where or _SLIDERS, before)
 
     def _studied(self) -> Point | None:
         # The sliders always stand somewhere.
@@ -249,7 +257,10 @@ class Decoding(QObject):
 
     def _query(self, points: tuple[Point, ...], count: int) -> DecodeQuery:
         assert self._latent is not None
-        return DecodeQuery(points, self._latent.layer, self._session.selected, count)
+        index = self._session.selected
+        # Told is what follows the token: at the end of the text little is left of its state.
+        stop = None if index is None else index + 1
+        return DecodeQuery(points, self._latent.layer, index, count, stop)
 
     def _refresh_walk(self) -> None:
         latent = self._latent

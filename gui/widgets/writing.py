@@ -29,8 +29,9 @@ TAIL = 12
 
 _ABOUT = (
     "<p>The decoded state dec(z) stands in place of one token's state, and the model runs on from "
-    "it: it writes token after token behind the text, each read with that state in place. Beside "
-    "it stands what it writes with its own state. ∎ says that it ends the text.</p>"
+    "it: it writes token after token behind that one, each read with that state in place. Beside "
+    "it stands what it writes with its own state. ∎ says that it ends the text. Without a token "
+    "selected it is the last one's state.</p>"
 )
 
 

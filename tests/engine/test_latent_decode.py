@@ -147,12 +147,32 @@ def test_a_point_asked_again_is_not_run_again_until_the_text_changes(llama: Engi
     np.testing.assert_allclose(fresh.scores, first.scores, atol=1e-5)
 
 
+def test_what_follows_the_token_itself_can_be_told(llama: Engine) -> None:
+    point = tuple(4 - value for value in mu_of(llama, 3))
+    there = DecodeQuery((point,), LAYER, position=3, stop=4)
+    at_end = DecodeQuery((point,), LAYER, position=3)
+    snapshot = ask(llama, there, at_end)
+    short, long = snapshot.results[there], snapshot.results[at_end]
+    assert isinstance(short, DecodeResult)
+    assert isinstance(long, DecodeResult)
+    text = TEXT[: snapshot.tokens[3].end]
+    alone = decoded(llama, DecodeQuery((point,), LAYER), text)
+    assert alone.position == 3
+    np.testing.assert_array_equal(short.ids, alone.ids)
+    np.testing.assert_allclose(short.scores, alone.scores, atol=1e-5)
+    np.testing.assert_allclose(short.divergence, alone.divergence, atol=1e-4)
+    assert abs(float(long.divergence[0]) - float(short.divergence[0])) > 1e-3
+    assert not np.allclose(short.scores, long.scores, atol=1e-4)
+
+
 @pytest.mark.parametrize(
     ("query", "why"),
     [
         (DecodeQuery(((0.0,),), LAYER), "31 numbers"),
         (DecodeQuery(((float("nan"),) * Z,), LAYER), "not a number"),
         (DecodeQuery(((0.0,) * Z,), LAYER, position=999), "no longer in the text"),
+        (DecodeQuery(((0.0,) * Z,), LAYER, position=3, stop=3), "no longer in the text"),
+        (DecodeQuery(((0.0,) * Z,), LAYER, position=3, stop=999), "no longer in the text"),
         (DecodeQuery((), LAYER), "at once"),
         (DecodeQuery(((0.0,) * Z,), 1), "for layer 2, not for 1"),
     ],

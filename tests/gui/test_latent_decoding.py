@@ -189,6 +189,9 @@ def test_a_click_holds_a_point_and_selecting_a_token_its_mean(view, qtbot):
     view.session.select(4)
     np.testing.assert_allclose(decoding.source.point, told.mu[4], rtol=1e-6)
     assert decoding.source.position == 4
+    assert decoding.source.before == "The dog is running in"
+    answer(view)
+    assert (decodes(view)[-1].position, decodes(view)[-1].stop) == (4, 5)
     view.session.select(None)
     np.testing.assert_allclose(decoding.source.point, told.mu[4], rtol=1e-6)
     assert not view.grab().isNull()

@@ -177,6 +177,13 @@ def test_the_built_in_model_writes_on_while_one_types(qtbot):
         assert point != own
         panel.go.click()
         qtbot.waitUntil(lambda: bool(panel.written[POINT]), timeout=60_000)
+        qtbot.waitUntil(lambda: not panel.busy, timeout=60_000)
+        view.session.select(1)
+        panel.go.click()
+        qtbot.waitUntil(lambda: not panel.busy, timeout=60_000)
+        assert "The dog" in shown(panel)  # it goes on behind the selected token
+        assert panel.written[OWN] != own
+        panel.go.click()
         count = view.map.count
         window.session.set_text(settings.text + " looked at him")
         assert not panel.busy
