@@ -341,6 +341,18 @@ class Engine:
             raise NotAnswerable(f"{passed.loaded.info.title} provides no {spec.needs}")
         return _sheltered(passed, lambda: spec.answer(passed, query))
 
+    def read(self, request: Request) -> tuple[Token, ...]:
+        """The tokens that a request's text is read as, cut where an answer would be; runs nothing.
+
+        Raises
+        ------
+        UserError
+            If there is no model.
+        """
+        if self.loaded is None:
+            raise UserError("Cannot read a text", "no model is loaded yet", "Wait, or open a model")
+        return self._tokens(self.loaded, request)[0]
+
     def _tokens(self, loaded: Loaded, request: Request) -> tuple[tuple[Token, ...], str]:
         """Tokenize, and cut what is more than the model or the user's limit allows."""
         text = without_surrogates(request.text)

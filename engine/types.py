@@ -270,7 +270,9 @@ class LatentResult(Result):
     principal components of the reference μ: the card's ``plane`` says which). `reference` (N, 2)
     are held-out states under the same projection, `labels` indexes `label_names` (N,). `card` holds
     the space's measured figures. `axes` (Z, 2) are the projection's orthonormal columns, which lead
-    from a point of the picture back into the space; None where they are not told.
+    from a point of the picture back into the space; None where they are not told. `reference_mu`
+    (N, Z) are the reference states' μ and `reference_texts` the texts they are of, one for each;
+    None and empty where the space keeps none.
     """
 
     layer: int
@@ -283,6 +285,8 @@ class LatentResult(Result):
     label_names: tuple[str, ...]
     card: Mapping[str, object]
     axes: Floats | None = None
+    reference_mu: Floats | None = None
+    reference_texts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -421,13 +425,15 @@ class DecodeQuery(Query):
     `points` are decoded in one batch, each Z numbers: one for the mouse, a row of them for a
     slider's strip or the way between two points (`engine.latent.paths` makes such rows). The state
     that is replaced is that of token `position` (None: the last) at the depth of the space of
-    `layer` (None: the model's own). `count` is how many likeliest tokens are told.
+    `layer` (None: the model's own). `count` is how many likeliest tokens are told: those after the
+    first `stop` tokens (None: after all), at least those up to `position`.
     """
 
     points: tuple[tuple[float, ...], ...]
     layer: int | None = None
     position: int | None = None
     count: int = 8
+    stop: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -468,3 +474,15 @@ class PlaceResult(Result):
     picture: str
     layer: int
     xy: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Written(Progress):
+    """A step of writing on from latent points: what the point number `which` made so far.
+
+    `written` is empty while the context is still read. `ended` says that the model ended the text.
+    """
+
+    which: int = 0
+    written: str = ""
+    ended: bool = False

@@ -19,6 +19,7 @@ from engine.opening import Opening
 from engine.runner import Event, Job, Runner
 from engine.types import Failure, JobDone, ModelInfo, Progress, Request, Snapshot
 from gui.training import TrainingChoice, training_job
+from gui.writing import WritingChoice, writing_job
 
 if TYPE_CHECKING:
     from engine.engine import Engine
@@ -89,6 +90,13 @@ class Bridge(QObject):
         job = f"train {next(self._numbers)}"
         self._jobs[job] = "latent space"
         self._runner.start_job(job, training_job(choice))
+        return job
+
+    def write_on(self, choice: WritingChoice) -> str:
+        """Let the model write on from a latent point; each step is a `Written`."""
+        job = f"write {next(self._numbers)}"
+        self._jobs[job] = "writing"
+        self._runner.start_job(job, writing_job(choice))
         return job
 
     def pause_job(self, name: str) -> None:

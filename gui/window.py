@@ -45,6 +45,7 @@ from gui.widgets.panel import Panel
 from gui.widgets.status import StatusLine
 from gui.widgets.strip import MessageBar
 from gui.widgets.toolbar import TopBar
+from gui.writer import Writer
 
 if TYPE_CHECKING:
     from gui.bridge import Bridge
@@ -127,7 +128,7 @@ class MainWindow(QMainWindow):
         )
         self.setTabPosition(Qt.DockWidgetArea.AllDockWidgetAreas, QTabWidget.TabPosition.North)
         self.panels = {spec.key: self._make_panel(spec) for spec in view_specs()}
-        self._trainer = Trainer(self)
+        self._trainer, self._writer = Trainer(self), Writer(self)
         self.commands = Actions(self)
         self._saver = QTimer(self)
         self._saver.setSingleShot(True)
@@ -346,7 +347,7 @@ class MainWindow(QMainWindow):
             if not unasked:
                 self.say(failure.sentence)
             return
-        if self._trainer.owns(failure):
+        if self._trainer.owns(failure) or self._writer.owns(failure):
             self.status.clear_progress(failure.job)
             return
         if failure.seq is None:
@@ -370,7 +371,7 @@ class MainWindow(QMainWindow):
         self._end_opening(done.job)
         if isinstance(done.value, Precision) and done.job == self._measuring[0]:
             self._take_precision(done.value)
-        if done.cancelled:
+        if done.cancelled and not done.job.startswith("write "):
             # Loading may have ended a pass whose answer is still awaited.
             self.controller.ask_again()
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+
+from engine.types import Token
 
 SHORTEST = 20
 """Characters; what is shorter joins the next sentence of its paragraph."""
@@ -44,6 +46,28 @@ def spans(text: str) -> list[tuple[int, int]]:
 def sentences(text: str) -> list[str]:
     """The sentences of a text, in order, each on one line with single spaces."""
     return [plain(text[start:end]) for start, end in spans(text)]
+
+
+def of_tokens(text: str, tokens: Sequence[Token]) -> list[tuple[tuple[int, int], list[int]]]:
+    """The sentences of a text that was read as `tokens`: offsets as of `spans`, and the tokens.
+
+    A token belongs to the first sentence it shares a character with; one that stands for no text,
+    or for the space between two sentences alone, to none. A sentence without a token (it was cut
+    off by the limit) is left out.
+    """
+    found: list[tuple[tuple[int, int], list[int]]] = []
+    at = 0
+    for start, end in spans(text):
+        while at < len(tokens) and tokens[at].end <= start:
+            at += 1
+        inside: list[int] = []
+        while at < len(tokens) and tokens[at].start < end:
+            if tokens[at].start < tokens[at].end:
+                inside.append(at)
+            at += 1
+        if inside:
+            found.append(((start, end), inside))
+    return found
 
 
 def plain(sentence: str) -> str:

@@ -22,33 +22,38 @@ MOST_POINTS = 256
 REMEMBERED = 4096
 """Points whose answers are kept for a context."""
 
+OWN = 16
+"""Places in the context for which the model's own prediction is kept."""
+
 Said = tuple[list[int], list[float], float]
 """Tokens, their probabilities, and the divergence, of one point."""
 
 
 @dataclass(slots=True)
 class Decodes:
-    """What points said already, by space, token, number of tokens told and point.
+    """What points said already, by space, token, where it is told, number of tokens, and point.
 
     `length` is how many tokens the context had: with any other nothing of this holds. `own` (V,)
-    are the log-probabilities the model gives by itself. `ran` counts points ever run.
+    are the log-probabilities the model gives by itself, by after how many tokens. `ran` counts
+    points ever run.
     """
 
     length: int = 0
-    own: Tensor | None = None
-    known: dict[tuple[Space, int, int, tuple[float, ...]], Said] = field(default_factory=dict)
+    own: dict[int, Tensor] = field(default_factory=dict)
+    known: dict[tuple[Space, int, int, int, tuple[float, ...]], Said] = field(default_factory=dict)
     ran: int = 0
 
     def keep(self, count: int) -> None:
         """Forget everything once a token is forgotten."""
         if count < self.length:
-            self.own, self.length = None, 0
+            self.length = 0
+            self.own.clear()
             self.known.clear()
 
     @property
     def nbytes(self) -> int:
         """Bytes on the device."""
-        return 0 if self.own is None else self.own.nbytes
+        return sum(own.nbytes for own in self.own.values())
 
 
 def answer(passed: Pass, query: DecodeQuery) -> DecodeResult:
@@ -56,7 +61,8 @@ def answer(passed: Pass, query: DecodeQuery) -> DecodeResult:
     layer, space = space_at(passed, query.layer)
     _, own = states_at(passed, layer, None)  # (T, D)
     position = len(own) - 1 if query.position is None else query.position
-    points = _checked(query, space, position, len(own))
+    stop = len(own) if query.stop is None else query.stop
+    points = _checked(query, space, position, stop, len(own))
     decoded = space.decode(points.to(space.origin.device))  # (P, D)
     norms, norm = decoded.norm(dim=-1), float(own[position].float().norm())
     try:
@@ -65,7 +71,7 @@ def answer(passed: Pass, query: DecodeQuery) -> DecodeResult:
         return _by_vocabulary(passed, query, layer, position, decoded, norm, str(reason))
     memo = _memo(passed)
     count = min(query.count, passed.loaded.info.vocabulary)
-    keys = [(space, position, count, point) for point in query.points]
+    keys = [(space, position, stop, count, point) for point in query.points]
     # A point may be asked for twice in a row of them; each is run once.
     rows = {key: row for row, key in enumerate(keys)}
     if len(memo.known) + len(rows) > REMEMBERED:
@@ -73,7 +79,7 @@ def answer(passed: Pass, query: DecodeQuery) -> DecodeResult:
     new = [key for key in rows if key not in memo.known]
     if new:
         states = decoded[[rows[key] for key in new]]
-        said = _said(passed, reader, memo, states, layer, position, count)
+        said = _said(passed, reader, memo, states, layer, (position, stop), count)
         memo.known.update(zip(new, said, strict=True))
     found = [memo.known[key] for key in keys]
     ids = np.array([one[0] for one in found], dtype=np.int64).reshape(len(found), -1)
@@ -102,15 +108,18 @@ def _said(
     memo: Decodes,
     states: Tensor,
     layer: int,
-    position: int,
+    place: tuple[int, int],
     count: int,
 ) -> list[Said]:
-    if memo.own is None:
-        memo.own = log_probabilities(reader, passed.trace.final.rows()[-1:])[0]
-        memo.length = len(passed.trace.ids)
-    scores = next_scores(reader, passed.trace, states, layer, position)  # (P, V)
+    position, stop = place
+    memo.length = len(passed.trace.ids)
+    if stop not in memo.own:
+        if len(memo.own) >= OWN:
+            memo.own.clear()
+        memo.own[stop] = log_probabilities(reader, passed.trace.final.rows()[stop - 1 : stop])[0]
+    scores = next_scores(reader, passed.trace, states, layer, position, stop)  # (P, V)
     memo.ran += len(states)
-    apart = divergence(memo.own, scores).tolist()
+    apart = divergence(memo.own[stop], scores).tolist()
     best = scores.topk(count, dim=-1)
     ids, probabilities = best.indices.tolist(), best.values.exp().tolist()
     return list(zip(ids, probabilities, apart, strict=True))
@@ -125,9 +134,9 @@ def _memo(passed: Pass) -> Decodes:
     return kept
 
 
-def _checked(query: DecodeQuery, space: Space, position: int, count: int) -> Tensor:
+def _checked(query: DecodeQuery, space: Space, position: int, stop: int, count: int) -> Tensor:
     latent = len(space.origin)
-    if not 0 <= position < count:
+    if not 0 <= position < stop <= count:
         raise NotAnswerable("That token is no longer in the text")
     if not 0 < len(query.points) <= MOST_POINTS:
         raise NotAnswerable(f"Between 1 and {MOST_POINTS} points can be decoded at once")

@@ -14,6 +14,7 @@ from PySide6.QtWidgets import (
     QComboBox,
     QHBoxLayout,
     QSizePolicy,
+    QSplitter,
     QToolButton,
     QVBoxLayout,
     QWidget,
@@ -119,17 +120,19 @@ class LatentView(View):
         head.addStretch(1)
         head.addWidget(self.decoding.way)
         head.addWidget(self.decoding.toggle)
-        middle = QHBoxLayout()
-        middle.setSpacing(0)
-        middle.addWidget(self.map, 1)
+        middle = QSplitter()
+        middle.setChildrenCollapsible(False)
+        middle.setHandleWidth(4)
+        middle.addWidget(self.map)
         middle.addWidget(self.decoding.side)
+        middle.setStretchFactor(0, 1)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(0)
         layout.addWidget(self._head)
         layout.addWidget(self.legend)
-        layout.addLayout(middle, 1)
-        layout.addWidget(self.decoding.strip)
+        layout.addWidget(middle, 1)
+        layout.addWidget(self.decoding.foot)
         layout.addWidget(self.note)
         self.legend.hide()
 

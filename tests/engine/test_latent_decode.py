@@ -15,7 +15,14 @@ from engine.engine import Engine
 from engine.errors import UserError
 from engine.latent import paths
 from engine.latent.card import Card
-from engine.latent.continuation import Continuation, Writing, continue_steps
+from engine.latent.continuation import (
+    READ,
+    Continuation,
+    Writing,
+    continue_steps,
+    write_steps,
+)
+from engine.latent.corpus_sentences import of_tokens
 from engine.latent.pca import Pca
 from engine.latent.space import Space, make
 from engine.latent.vae import VAE
@@ -140,12 +147,32 @@ def test_a_point_asked_again_is_not_run_again_until_the_text_changes(llama: Engi
     np.testing.assert_allclose(fresh.scores, first.scores, atol=1e-5)
 
 
+def test_what_follows_the_token_itself_can_be_told(llama: Engine) -> None:
+    point = tuple(4 - value for value in mu_of(llama, 3))
+    there = DecodeQuery((point,), LAYER, position=3, stop=4)
+    at_end = DecodeQuery((point,), LAYER, position=3)
+    snapshot = ask(llama, there, at_end)
+    short, long = snapshot.results[there], snapshot.results[at_end]
+    assert isinstance(short, DecodeResult)
+    assert isinstance(long, DecodeResult)
+    text = TEXT[: snapshot.tokens[3].end]
+    alone = decoded(llama, DecodeQuery((point,), LAYER), text)
+    assert alone.position == 3
+    np.testing.assert_array_equal(short.ids, alone.ids)
+    np.testing.assert_allclose(short.scores, alone.scores, atol=1e-5)
+    np.testing.assert_allclose(short.divergence, alone.divergence, atol=1e-4)
+    assert abs(float(long.divergence[0]) - float(short.divergence[0])) > 1e-3
+    assert not np.allclose(short.scores, long.scores, atol=1e-4)
+
+
 @pytest.mark.parametrize(
     ("query", "why"),
     [
         (DecodeQuery(((0.0,),), LAYER), "31 numbers"),
         (DecodeQuery(((float("nan"),) * Z,), LAYER), "not a number"),
         (DecodeQuery(((0.0,) * Z,), LAYER, position=999), "no longer in the text"),
+        (DecodeQuery(((0.0,) * Z,), LAYER, position=3, stop=3), "no longer in the text"),
+        (DecodeQuery(((0.0,) * Z,), LAYER, position=3, stop=999), "no longer in the text"),
         (DecodeQuery((), LAYER), "at once"),
         (DecodeQuery(((0.0,) * Z,), 1), "for layer 2, not for 1"),
     ],
@@ -202,6 +229,88 @@ def test_writing_on_leaves_the_live_context_alone_and_can_be_repeated(llama: Eng
         drain(continue_steps(llama.loaded, TEXT, LAYER, point, 99))
     with pytest.raises(UserError, match="31 dimensions"):
         drain(continue_steps(llama.loaded, TEXT, LAYER, (0.0,)))
+
+
+@pytest.mark.parametrize("name", ["llama", "openai_gpt"])
+def test_two_write_on_in_turns_as_each_would_alone(name: str, tmp_path: Path) -> None:
+    engine = with_space(name, tmp_path)
+    assert engine.loaded is not None
+    loaded, writing = engine.loaded, Writing(5, temperature=0.8, seed=2)
+    point = tuple(3.0 for _ in range(Z))
+    ids = [token.id for token in loaded.reader_of_text.read(TEXT)]
+    steps = write_steps(loaded, ids, LAYER, (point, None), 1, writing)
+    said: dict[int, str] = {}
+    turns, fractions = [], []
+    while True:
+        try:
+            step = next(steps)
+        except StopIteration as stop:
+            both = stop.value
+            break
+        if step.written:
+            assert step.written.startswith(said.get(step.which, ""))
+            said[step.which] = step.written
+            turns.append(step.which)
+            fractions.append(step.fraction)
+    assert turns[:4] == [0, 1, 0, 1]
+    assert fractions == sorted(fractions)
+    assert fractions[-1] == 1
+    for which, alone in enumerate((point, None)):
+        expected = drain(continue_steps(loaded, TEXT, LAYER, alone, 1, writing))
+        assert both[which] == expected
+        assert said[which] == expected.text
+
+
+def test_a_long_context_is_read_in_parts_and_a_full_one_is_refused(llama: Engine) -> None:
+    assert llama.loaded is not None
+    loaded = llama.loaded
+    most = loaded.info.max_tokens
+    ids = [token.id for token in loaded.reader_of_text.read(TEXT)]
+    long = (ids * most)[: min(most - 4, 2 * READ + 9)]
+    steps = write_steps(loaded, long, LAYER, (None,), None, Writing(3))
+    reading = 0
+    while not (step := next(steps)).written:
+        reading += 1
+    assert reading == -(-len(long) // READ)
+    with torch.inference_mode():
+        trace, _ = loaded.reader.read(None, long, [], lambda: False)
+        likeliest = int(loaded.reader.logits(trace.final.rows()[-1:]).argmax())
+    (told,) = drain(write_steps(loaded, long, LAYER, (None,), None, Writing(1)))
+    assert told.ids == (likeliest,)
+    assert step.which == 0
+    with pytest.raises(UserError, match="Shorten the text"):
+        drain(write_steps(loaded, (ids * most)[:most], LAYER, (None,)))
+
+
+def test_where_the_model_ends_the_text_nothing_more_is_written(
+    llama: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert llama.loaded is not None
+    own = drain(continue_steps(llama.loaded, TEXT, LAYER, None, None, Writing(4)))
+    end = own.ids[0]
+    monkeypatch.setattr(llama.loaded.reader.model.generation_config, "eos_token_id", end)
+    ids = [token.id for token in llama.loaded.reader_of_text.read(TEXT)]
+    last = list(write_steps(llama.loaded, ids, LAYER, (None,), None, Writing(4)))[-1]
+    assert (last.ended, last.written, last.fraction) == (True, "", 1)
+
+
+def test_the_tokens_of_each_sentence(llama: Engine) -> None:
+    text = "  The quick brown fox jumps.  The lazy dog sleeps all day.\n\nA third one stands here."
+    tokens = llama.read(Request(1, llama.epoch, text))
+    found = of_tokens(text, tokens)
+    said = [text[start:end] for (start, end), _ in found]
+    assert said == [
+        "The quick brown fox jumps.",
+        "The lazy dog sleeps all day.",
+        "A third one stands here.",
+    ]
+    indices = [index for _, inside in found for index in inside]
+    assert indices == sorted(set(indices))
+    for (start, end), inside in found:
+        assert tokens[inside[0]].start <= start < tokens[inside[0]].end
+        assert tokens[inside[-1]].end >= end
+    assert [span for span, _ in of_tokens(text, tokens[:2])] == [found[0][0]]
+    assert of_tokens("", ()) == []
 
 
 def test_rows_of_points() -> None:

@@ -8,15 +8,19 @@ from types import MappingProxyType
 import numpy as np
 import pytest
 from fakes import make_snapshot, model_info, request
-from PySide6.QtCore import QPointF, Qt
-from PySide6.QtWidgets import QLayout
+from PySide6.QtCore import QEvent, QPoint, QPointF, Qt
+from PySide6.QtWidgets import QApplication, QLayout
 from windows import make_window
 
+from engine.latent.paths import prior
 from engine.types import DecodeQuery, DecodeResult, LatentQuery
 from gui.bridge import Bridge
 from gui.session import Session
 from gui.settings import Settings
 from gui.views.latent import VIEW
+from gui.widgets.decode_side import ROOMY, TEXTS, TOKENS, WRITING
+from gui.widgets.nearest_texts import nearest_texts
+from gui.widgets.walks import STEPS
 
 TEXT = "The dog is running in the park."
 
@@ -42,6 +46,15 @@ def decodes(view):
     return [query for query in view.queries() if isinstance(query, DecodeQuery)]
 
 
+def walks(view):
+    return [query for query in decodes(view) if len(query.points) > 1]
+
+
+def choose_way(view, kind):
+    view.decoding.way.setCurrentIndex(view.decoding.way.findData(kind))
+    view.decoding.way.activated.emit(view.decoding.way.currentIndex())
+
+
 def decoded(query):
     count = len(query.points)
     texts = tuple(tuple(f" w{p}{k}" for k in range(3)) for p in range(count))
@@ -51,18 +64,24 @@ def decoded(query):
     return DecodeResult(query.layer, 0, "next", ids, texts, scores, ones, ones, 1.0)
 
 
-def answer(view, **changes):
+def answer(view, count=8, refused=""):
     """Answer all the view asks, in a space of five dimensions whose plane is askew."""
     queries = view.queries()
     latent = next(query for query in queries if isinstance(query, LatentQuery))
     snapshot = make_snapshot(request(TEXT, latent), view.session.model)
     dice = np.random.default_rng(0)
-    mu = dice.normal(size=(8, 5)).astype(np.float32)
+    mu = dice.normal(size=(count, 5)).astype(np.float32)
     axes = np.linalg.qr(dice.normal(size=(5, 2)))[0].astype(np.float32)
     xy = (mu - 0.5) @ axes
     told = replace(snapshot.results[latent], mu=mu, logvar=mu, xy=xy, axes=axes)
-    results = {latent: told, **{query: decoded(query) for query in decodes(view)}}
-    view.render_snapshot(replace(snapshot, results=MappingProxyType(results), **changes))
+    said = {query: refused or decoded(query) for query in decodes(view)}
+    view.render_snapshot(
+        replace(
+            snapshot,
+            results=MappingProxyType({latent: told, **({} if refused else said)}),
+            refused=MappingProxyType(said if refused else {}),
+        )
+    )
     return told
 
 
@@ -92,6 +111,7 @@ def test_a_place_on_the_map_is_a_point_that_projects_there(view):
 def test_one_question_at_a_time_and_the_newest_next(view, qtbot):
     answer(view)
     view.decoding.toggle.setChecked(True)
+    QApplication.processEvents()  # the map makes room for what is told
     centre = view.map.rect().center()
     for step in range(5):
         qtbot.mouseMove(view.map, centre + type(centre)(7 * step, 3))
@@ -109,9 +129,8 @@ def test_one_question_at_a_time_and_the_newest_next(view, qtbot):
 def test_a_walk_along_a_dimension_starts_at_the_selected_token(view, qtbot):
     told = answer(view)
     view.session.select(2)
-    view.decoding.way.setCurrentIndex(1)
-    view.decoding.refresh()
-    (query,) = decodes(view)
+    choose_way(view, "dimension")
+    (query,) = walks(view)
     points = np.array(query.points)
     np.testing.assert_allclose(points[:, 0], np.linspace(-3, 3, 9))
     np.testing.assert_allclose(points[:, 1:], np.tile(told.mu[2, 1:], (9, 1)), rtol=1e-6)
@@ -121,31 +140,185 @@ def test_a_walk_along_a_dimension_starts_at_the_selected_token(view, qtbot):
     qtbot.mouseClick(strip, Qt.MouseButton.LeftButton, pos=strip.cell_rect(8).center().toPoint())
     assert view.decoding.faders.values[0] == 3
     assert strip.chosen == 8
-    assert decodes(view) == [query]  # its own coordinate is what the walk replaces
+    assert walks(view) == [query]  # its own coordinate is what the walk replaces
+    assert view.decoding.source.point == view.decoding.faders.values
 
 
 def test_a_walk_between_tokens_ends_at_both(view):
     told = answer(view)
-    view.decoding.way.setCurrentIndex(2)
-    view.decoding.refresh()
+    choose_way(view, "straight")
     assert not decodes(view)
     assert "pin" in view.decoding.strip.message
     view.session.select(1)
     view.session.toggle_pin(6)
-    (query,) = decodes(view)
+    (query,) = walks(view)
     np.testing.assert_allclose(query.points[0], told.mu[1], rtol=1e-6)
     np.testing.assert_allclose(query.points[-1], told.mu[6], rtol=1e-6)
     np.testing.assert_allclose(query.points[4], (told.mu[1] + told.mu[6]) / 2, rtol=1e-5)
+
+
+def test_a_click_holds_a_point_and_selecting_a_token_its_mean(view, qtbot):
+    told = answer(view)
+    decoding = view.decoding
+    decoding.toggle.setChecked(True)
+    assert decoding.source is None
+    assert not decoding.writing.go.isEnabled()
+    free = next(
+        QPoint(x, y)
+        for x in range(8, view.map.width(), 16)
+        for y in range(8, view.map.height(), 16)
+        if view.map.point_at(QPointF(x, y)) < 0
+    )
+    qtbot.mouseClick(view.map, Qt.MouseButton.LeftButton, pos=free)
+    held = decoding.source
+    np.testing.assert_allclose(held.point, decoding.point_at(QPointF(free)), atol=1e-6)
+    x, y = decoding.marks.held
+    np.testing.assert_allclose(
+        view.map.seen.to_pixels(np.array([[x, y]]), view.map.width(), view.map.height())[0],
+        (free.x(), free.y()),
+        atol=1e-3,
+    )
+    assert decoding.writing.go.isEnabled()
+    # The mouse shows others in passing; when it leaves, the held point is shown again.
+    qtbot.mouseMove(view.map, free + QPoint(30, 20))
+    answer(view)
+    assert decodes(view)[0].points[0] != held.point
+    QApplication.sendEvent(view.map, QEvent(QEvent.Type.Leave))
+    answer(view)
+    assert decodes(view)[0].points == (held.point,)
+    view.session.select(4)
+    np.testing.assert_allclose(decoding.source.point, told.mu[4], rtol=1e-6)
+    assert decoding.source.position == 4
+    assert decoding.source.before == "The dog is running in"
+    answer(view)
+    assert (decodes(view)[-1].position, decodes(view)[-1].stop) == (4, 5)
+    view.session.select(None)
+    np.testing.assert_allclose(decoding.source.point, told.mu[4], rtol=1e-6)
+    assert not view.grab().isNull()
+
+
+def test_draws_from_the_prior_and_draws_again(view, qtbot):
+    answer(view)
+    foot = view.decoding.foot
+    assert not foot.again.isVisibleTo(foot)
+    choose_way(view, "prior")
+    assert walks(view)[0].points == prior(STEPS, 5, 0)
+    answer(view)
+    foot.strip.clicked.emit(2)
+    assert view.decoding.source.point == prior(STEPS, 5, 0)[2]
+    assert view.decoding.source.where == "draw 3"
+    qtbot.mouseClick(foot.again, Qt.MouseButton.LeftButton)
+    assert foot.seed.value() == 1
+    answer(view)
+    assert walks(view)[0].points == prior(STEPS, 5, 1)
+    # The cell stays chosen, and is of the new draws.
+    assert view.decoding.source.point == prior(STEPS, 5, 1)[2]
+    assert foot.strip.chosen == 2
+    assert not view.decoding.marks.joined
+
+
+def test_a_walk_between_groups_says_how_to_choose_them(view):
+    answer(view)
+    choose_way(view, "groups")
+    assert not walks(view)
+    assert "lasso" in view.decoding.strip.message
+    a, b = (1.0, 0.0, 0.0, 0.0, 2.0), (0.0,) * 5
+    view.decoding.set_groups(a, b)
+    (query,) = walks(view)
+    assert (query.points[0], query.points[-1]) == (a, b)
+    np.testing.assert_allclose(query.points[4], np.array(a) / 2)
+    view.decoding.set_groups(a, None)
+    assert not walks(view)
+    view.decoding.set_groups(a, (1.0,))  # of a space with another number of dimensions
+    assert not walks(view)
+
+
+def test_a_walk_between_sentences_goes_between_their_means(view, monkeypatch):
+    sentences = "The dog is running in the park. She looked at him and smiled."
+    monkeypatch.setitem(globals(), "TEXT", sentences)
+    told = answer(view, count=15)
+    tokens = view.decoding._tokens
+    first = [index for index, token in enumerate(tokens) if token.end <= 31]
+    second = [index for index, token in enumerate(tokens) if token.end > 31]
+    choose_way(view, "sentences")
+    assert "Select a token of one sentence" in view.decoding.strip.message
+    view.session.select(second[2])
+    view.session.toggle_pin(second[0])
+    assert "one sentence" in view.decoding.strip.message
+    view.session.toggle_pin(second[0])
+    view.session.toggle_pin(first[1])
+    (query,) = walks(view)
+    np.testing.assert_allclose(query.points[0], told.mu[second].mean(0), rtol=1e-5)
+    np.testing.assert_allclose(query.points[-1], told.mu[first].mean(0), rtol=1e-5)
+    answer(view, count=15)
+    assert "“She looked at him and smiled.”" in view.decoding.strip.toolTip()
+
+
+def test_the_nearest_texts_are_listed_where_the_space_has_them(view, qtbot):
+    told = answer(view)
+    side = view.decoding.side
+    choose_way(view, "dimension")
+    assert not side.tabs.isTabVisible(TEXTS)
+    dice = np.random.default_rng(3)
+    mu = dice.normal(size=(40, 5)).astype(np.float32)
+    texts = tuple(f"text {index // 2}" for index in range(40))  # two states of each
+    with_texts = replace(told, reference_mu=mu, reference_texts=texts)
+    view.decoding.set_latent(with_texts)
+    assert side.tabs.isTabVisible(TEXTS)
+    side.tabs.setCurrentIndex(TEXTS)
+    view.session.select(3)
+    apart = np.linalg.norm(mu - told.mu[3], axis=1)
+    rows = side.texts.rows
+    assert len({text for text, _ in rows}) == len(rows) == 5
+    assert rows[0][0] == texts[int(apart.argmin())]
+    assert rows[0][1] == pytest.approx(float(apart.min()), rel=1e-5)
+    assert [distance for _, distance in rows] == sorted(distance for _, distance in rows)
+    assert "text" in side.texts.accessibleDescription()
+    # With more room they stand under the tokens.
+    side.setMinimumHeight(ROOMY)
+    side.resize(260, ROOMY)
+    side.tabs.setCurrentIndex(TOKENS)
+    assert not side.tabs.isTabVisible(TEXTS)
+    assert side.texts.isVisibleTo(side)
+    assert side.bars.isVisibleTo(side)
+    side.tabs.setCurrentIndex(WRITING)
+    assert not side.texts.isVisibleTo(side)
+    assert nearest_texts(replace(with_texts, reference_texts=texts[:3]), (0.0,) * 5) == ()
+    assert nearest_texts(with_texts, (0.0,)) == ()
+
+
+def test_in_another_space_nothing_held_is_true(view):
+    told = answer(view)
+    choose_way(view, "prior")
+    view.decoding.strip.clicked.emit(1)
+    view.decoding.set_groups((0.0,) * 5, (1.0,) * 5)
+    assert view.decoding.source is not None
+    view.decoding.set_latent(replace(told, mu=told.mu + 1))
+    assert view.decoding.source is not None
+    view.decoding.set_latent(replace(told, layer=told.layer + 1))
+    assert view.decoding.source is None
+    choose_way(view, "groups")
+    assert not walks(view)
+
+
+def test_what_is_shown_of_a_walk_has_that_walks_labels(view):
+    answer(view)
+    choose_way(view, "dimension")
+    (first,) = walks(view)
+    choose_way(view, "prior")
+    assert walks(view) == [first]  # not answered yet
+    answer(view)
+    assert view.decoding.strip.labels[0] == "−3.00"
+    answer(view)
+    assert view.decoding.strip.labels[0].startswith("‖z‖")
 
 
 def test_a_refusal_is_said_beside_the_map(view, qtbot):
     answer(view)
     view.decoding.toggle.setChecked(True)
     qtbot.mouseMove(view.map, view.map.rect().center())
-    (query,) = decodes(view)
-    snapshot = make_snapshot(request(TEXT, view.queries()[0]), view.session.model)
     why = "This model cannot be run on from its middle"
-    view.render_snapshot(replace(snapshot, refused=MappingProxyType({query: why})))
+    answer(view, refused=why)
     assert view.decoding.bars.message == why
 
 
