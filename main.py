@@ -30,10 +30,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     int
         0 done, 1 failed, 130 interrupted. Wrong usage leaves with 2 through `SystemExit`.
     """
-    # Must stand before torch is loaded. A thread of a product stays awake for the next one some
-    # tens of microseconds, as long as a step leaves between two. Waking it each time would cost
-    # more than the product; staying awake for good would take a core from the window.
-    os.environ.setdefault("GOMP_SPINCOUNT", "3000")
+    # Must stand before torch is loaded. A thread of a product stays awake for the next one for some
+    # tenths of a millisecond, longer than a step leaves between two: on a virtual machine waking it
+    # costs more than the product. Staying awake for good would take a core from the window.
+    os.environ.setdefault("GOMP_SPINCOUNT", "100000")
     # numpy's own threads do stay awake: after the two components of a picture had been found, the
     # next step's products took twice as long.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")

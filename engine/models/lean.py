@@ -89,7 +89,6 @@ class LeanStep:
         self.final_norm = _norm(base.norm)
         self.heads: int = config.num_attention_heads
         self.key_heads: int = config.num_key_value_heads
-        self._parts = (self.heads, self.heads + self.key_heads)
         self._angles: tuple[Rows, Rows] | None = None
 
     def run(self, ids: list[int], cache: ArenaCache, trace: Trace) -> None:
@@ -113,6 +112,8 @@ class LeanStep:
         attention = trace.attention["decoder"]
         stop = start + len(ids)
         cos, sin = self._turns(start, stop)  # (n, d_h) each
+        first, second = self.heads, self.heads + self.key_heads
+        every = second + self.key_heads
         # Row i sees the keys up to its own; a single row sees them all.
         seen = torch.ones(len(ids), stop, dtype=torch.bool).tril(start) if len(ids) > 1 else None
         x: Rows = self.embedding[ids].numpy()  # (n, D)
@@ -121,20 +122,22 @@ class LeanStep:
             layer = attention[depth]
             assert isinstance(layer, LayerAttention)
             h = block.input_norm(x)
-            both = block.query_key_value(h).reshape(len(x), self.heads + 2 * self.key_heads, -1)
-            q, k, v = np.split(both, self._parts, axis=1)  # (n, H, d_h), (n, H_kv, d_h) twice
+            # (n, (H + 2·H_kv)·d_h) → (H + 2·H_kv, n, d_h): queries, keys, values
+            heads = block.query_key_value(h).reshape(len(x), every, -1).transpose(1, 0, 2)
+            q, k, v = heads[:first], heads[first:second], heads[second:]
             if block.query_norm is not None and block.key_norm is not None:
-                q, k = block.query_norm(q), block.key_norm(k)
-            q = _turned(q, cos, sin).transpose(1, 0, 2)  # (H, n, d_h)
-            k = _turned(k, cos, sin).transpose(1, 0, 2)  # (H_kv, n, d_h)
-            v = v.transpose(1, 0, 2)
+                q[...], k[...] = block.query_norm(q), block.key_norm(k)
+            turned = _turned(heads[:second], cos, sin)
+            q, k = turned[:first], turned[first:]
             keys, values = cache.update(
                 torch.from_numpy(k)[None], torch.from_numpy(v)[None], depth
             )  # (1, H_kv, S, d_h)
             layer.grow(torch.from_numpy(q), keys[0])
             x = x + block.output(_attend(q, keys, values, block.scale, seen))
             h = block.post_norm(x)
-            gate, up = np.split(block.gate_up(h), 2, axis=-1)  # (n, I) each
+            both = block.gate_up(h)  # (n, 2·I)
+            width = both.shape[1] // 2
+            gate, up = both[:, :width], both[:, width:]
             x = x + block.down(gate * expit(gate) * up)
         states[len(self.blocks)].append(torch.from_numpy(x))
         trace.final.append(torch.from_numpy(self.final_norm(x)))
@@ -161,10 +164,10 @@ def _attend(q: Rows, keys: Tensor, values: Tensor, scale: float, seen: Tensor | 
 
 
 def _turned(rows: Rows, cos: Rows, sin: Rows) -> Rows:
-    """Rotary embedding (Su et al. 2021, 2104.09864) of (n, h, d_h), halves paired as Llama does."""
+    """Rotary embedding (Su et al. 2021, 2104.09864) of (h, n, d_h), halves paired as Llama does."""
     half = rows.shape[-1] // 2
     crossed: Rows = np.concatenate([-rows[..., half:], rows[..., :half]], axis=-1)
-    found: Rows = rows * cos[:, None] + crossed * sin[:, None]
+    found: Rows = rows * cos + crossed * sin
     return found
 
 
