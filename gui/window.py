@@ -32,6 +32,7 @@ from gui import layout, theme
 from gui.actions import Actions
 from gui.commands import targets
 from gui.controller import Controller
+from gui.picturer import Picturer
 from gui.places import Places
 from gui.precision import measure_at_once, sentence
 from gui.ranges import RangeKeeper
@@ -128,6 +129,7 @@ class MainWindow(QMainWindow):
         self.setTabPosition(Qt.DockWidgetArea.AllDockWidgetAreas, QTabWidget.TabPosition.North)
         self.panels = {spec.key: self._make_panel(spec) for spec in view_specs()}
         self._trainer = Trainer(self)
+        self._picturer = Picturer(self)
         self.commands = Actions(self)
         self._saver = QTimer(self)
         self._saver.setSingleShot(True)
@@ -346,7 +348,7 @@ class MainWindow(QMainWindow):
             if not unasked:
                 self.say(failure.sentence)
             return
-        if self._trainer.owns(failure):
+        if self._trainer.owns(failure) or self._picturer.owns(failure):
             self.status.clear_progress(failure.job)
             return
         if failure.seq is None:
