@@ -11,6 +11,9 @@ from engine.latent.quality import Quality
 MEASURES = ("trustworthiness", "continuity", "label accuracy")
 """Terms of the glossary, a row each."""
 
+STATES = {"tokens": "tokens", "mean": "sentences, mean", "last": "sentences, last token"}
+"""What a state is of."""
+
 _NONE_HELD = (
     "No points were held out: whole passages are, and one would have been more than the share."
 )

@@ -12,7 +12,7 @@ from engine.types import Floats, ModelInfo, PlaceQuery, PlaceResult, Query, Snap
 from gui.figures import colour, lettering, style
 from gui.figures.numbers import plain, text_array
 from gui.figures.spec import Arrays, FigureOptions, FigureSpec, answer_to
-from gui.qualities import MEASURES, columns
+from gui.qualities import MEASURES, STATES, columns
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -41,7 +41,7 @@ def _places(snapshot: Snapshot, options: FigureOptions) -> Floats:
 def draw(figure: Figure, snapshot: Snapshot, options: FigureOptions) -> None:
     """Draw the states by label, held-out ones hollow, the tokens over them, the numbers below."""
     found, places = _answer(snapshot, options), _places(snapshot, options)
-    title = style.heading(snapshot.model, found.title, f"layer {found.layer}", found.states)
+    title = style.heading(snapshot.model, found.title, f"layer {found.layer}", STATES[found.states])
     drawn = f"{len(found.xy):,} of {found.of:,} states, {int(found.held_out.sum()):,} held out"
     about = lettering.elide(f"{drawn}; {found.source}", style.TEXT, 5.4, mono=False)
     top, left = style.title_height(about), style.MARGIN + 0.5

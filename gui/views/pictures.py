@@ -25,7 +25,7 @@ from engine.types import PlaceQuery, PlaceResult, Query, Snapshot
 from gui import theme
 from gui.figures.spec import FigureOptions
 from gui.picturing import PictureChoice
-from gui.qualities import columns
+from gui.qualities import STATES, columns
 from gui.session import Session
 from gui.view import View, ViewSpec
 from gui.widgets import form
@@ -42,7 +42,6 @@ SIDE = 290
 KEPT = 8
 """Pictures that are kept; the oldest goes first."""
 
-_STATES = {"tokens": "tokens", "mean": "sentences, mean", "last": "sentences, last token"}
 _EMPTY = (
     "Draw a picture of states of many texts: choose them and a projection, and press Draw. "
     "The context is placed in it as you type."
@@ -62,7 +61,7 @@ class Kept:
     def title(self) -> str:
         """What it is called in the list."""
         drawn = self.drawn
-        return f"{drawn.title} · layer {drawn.layer} · {_STATES[drawn.states]}"
+        return f"{drawn.title} · layer {drawn.layer} · {STATES[drawn.states]}"
 
 
 class PicturesView(View):
@@ -133,10 +132,8 @@ class PicturesView(View):
         head.addWidget(self.form.says, 1)
         head.addStretch(0)
         head.addWidget(self.new)
-        scroll, labels = _scrolling(), _scrolling()
+        scroll, labels = _scrolling(self.form), _scrolling(self.legend)
         labels.setMinimumHeight(24)
-        labels.setWidget(self.legend)
-        scroll.setWidget(self.form)
         self._side = QWidget()
         side = QVBoxLayout(self._side)
         side.setContentsMargins(0, 0, 0, 0)
@@ -380,13 +377,16 @@ class PicturesView(View):
         return QSize(200, 140)
 
 
-def _scrolling() -> QScrollArea:
+def _scrolling(content: QWidget) -> QScrollArea:
     """A frame whose content may be higher than itself."""
     made = QScrollArea()
     made.setFrameShape(QFrame.Shape.NoFrame)
     made.setWidgetResizable(True)
     made.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
     made.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+    made.setWidget(content)
+    for part in (made.viewport(), content):
+        part.setAutoFillBackground(False)  # the panel's own colour is behind
     return made
 
 

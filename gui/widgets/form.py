@@ -67,6 +67,9 @@ def combo(name: str, about: str, editable: bool = False) -> QComboBox:
     if editable:
         field.setInsertPolicy(QComboBox.InsertPolicy.NoInsert)
     dressed(field, name, about)
+    line = field.lineEdit()
+    if line is not None:
+        line.setFont(field.font())  # the style sheet keeps the list's face from it
     return field
 
 

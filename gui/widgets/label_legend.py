@@ -25,7 +25,7 @@ class LabelLegend(QWidget):
         super().__init__(parent)
         self.setAccessibleName("Labels of the states")
         self._flow = QFlowLayout(self)
-        self._flow.setContentsMargins(8, 0, 8, 4)
+        self._flow.setContentsMargins(8, 0, 8, 0)
         self._flow.setHorizontalSpacing(4)
         self._flow.setVerticalSpacing(0)
         self.names: tuple[str, ...] = ()

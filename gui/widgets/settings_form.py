@@ -74,7 +74,10 @@ class SettingsForm(QWidget):
             pair.hide()
             pair.deleteLater()
         self.fields = {one.name: self._field(one) for one in choices}
-        self._pairs = [form.named(one.title, self.fields[one.name]) for one in choices]
+        self._pairs = [
+            form.named(one.title[:1].lower() + one.title[1:], self.fields[one.name])
+            for one in choices
+        ]
         for pair in self._pairs:
             self._flow.addWidget(pair)
         self.updateGeometry()
