@@ -13,14 +13,7 @@ from numpy.typing import NDArray
 
 from engine.latent.projections.spec import Settings
 from engine.latent.quality import Quality
-from engine.types import Floats, Ints, Query, Result
-
-
-@dataclass(frozen=True, slots=True)
-class PictureQuery(Query):
-    """The picture of states that was drawn under the name `picture`; empty: the newest."""
-
-    picture: str = ""
+from engine.types import Floats, Ints, Result
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.latent.pictured import PictureQuery, PictureResult
-from engine.types import Floats, ModelInfo, PlaceQuery, PlaceResult, Query, Snapshot
+from engine.latent.pictured import PictureResult
+from engine.types import Floats, ModelInfo, PictureQuery, PlaceQuery, PlaceResult, Query, Snapshot
 from gui.figures import colour, lettering, style
 from gui.figures.numbers import plain, text_array
 from gui.figures.spec import Arrays, FigureOptions, FigureSpec, answer_to

@@ -14,8 +14,9 @@ from engine.errors import UserError
 from engine.latent import corpus_cache
 from engine.latent.corpus_texts import read_corpus
 from engine.latent.drawing import Drawing, drawing_job
-from engine.latent.pictured import PictureQuery, PictureResult
+from engine.latent.pictured import PictureResult
 from engine.latent.pictures import pictures_of
+from engine.types import PictureQuery
 
 WORDS = ("fox", "dog", "hound", "bird", "cat", "mouse", "horse", "cow")
 

@@ -7,7 +7,7 @@ from types import MappingProxyType
 import numpy as np
 from fakes import memory_result
 
-from engine.latent.pictured import PictureQuery, PictureResult
+from engine.latent.pictured import PictureResult
 from engine.latent.projections.spec import Settings
 from engine.latent.quality import Quality
 from engine.types import (
@@ -23,6 +23,7 @@ from engine.types import (
     MosaicResult,
     NextQuery,
     NextResult,
+    PictureQuery,
     PlaceQuery,
     PlaceResult,
     Query,
