@@ -443,6 +443,16 @@ class PlaceQuery(Query):
     picture: str
 
 
+@dataclass(frozen=True, slots=True)
+class PictureQuery(Query):
+    """The picture of states drawn under the name `picture`, as it was drawn; empty: the newest.
+
+    The answer is an `engine.latent.pictured.PictureResult`.
+    """
+
+    picture: str = ""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class DecodeResult(Result):
     """What P decoded points make the model say.

@@ -18,6 +18,7 @@ from PySide6.QtCore import QObject, Qt, Signal, Slot
 from engine.opening import Opening
 from engine.runner import Event, Job, Runner
 from engine.types import Failure, JobDone, ModelInfo, Progress, Request, Snapshot
+from gui.picturing import PictureChoice, picture_job
 from gui.training import TrainingChoice, training_job
 from gui.writing import WritingChoice, writing_job
 
@@ -97,6 +98,13 @@ class Bridge(QObject):
         job = f"write {next(self._numbers)}"
         self._jobs[job] = "writing"
         self._runner.start_job(job, writing_job(choice))
+        return job
+
+    def draw_picture(self, choice: PictureChoice) -> str:
+        """Draw a picture of states; the job's value is a `PictureResult`."""
+        job = f"picture {next(self._numbers)}"
+        self._jobs[job] = choice.title
+        self._runner.start_job(job, picture_job(choice))
         return job
 
     def pause_job(self, name: str) -> None:

@@ -135,6 +135,26 @@ _TERMS = (
         "s_k² / Σ_j s_j²",
     ),
     Term(
+        "trustworthiness",
+        "How far neighbours in a picture are neighbours in truth, from 0 to 1; low where a picture "
+        "puts together what does not belong together.",
+        "1 − 2/(N·k·(2N − 3k − 1)) · Σ_i Σ_{j near i in the picture, not in truth} (r(i, j) − k), "
+        "r = rank of j among i's neighbours in truth",
+    ),
+    Term(
+        "continuity",
+        "How far neighbours in truth are neighbours in the picture, from 0 to 1; low where a "
+        "picture tears apart what belongs together.",
+        "1 − 2/(N·k·(2N − 3k − 1)) · Σ_i Σ_{j near i in truth, not in the picture} (r̂(i, j) − k), "
+        "r̂ = rank of j among i's neighbours in the picture",
+    ),
+    Term(
+        "label accuracy",
+        "How often a point has the label that most of its k nearest fitted points in the picture "
+        "have, itself not counted.",
+        "(1/M) · #{i : label(i) = majority of label(j), j among the k nearest of i}",
+    ),
+    Term(
         "VAE",
         "A variational autoencoder: it learns few coordinates, with their uncertainty, from which "
         "a state can be rebuilt.",

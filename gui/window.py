@@ -32,6 +32,7 @@ from gui import layout, theme
 from gui.actions import Actions
 from gui.commands import targets
 from gui.controller import Controller
+from gui.picturer import Picturer
 from gui.places import Places
 from gui.precision import measure_at_once, sentence
 from gui.ranges import RangeKeeper
@@ -128,7 +129,8 @@ class MainWindow(QMainWindow):
         )
         self.setTabPosition(Qt.DockWidgetArea.AllDockWidgetAreas, QTabWidget.TabPosition.North)
         self.panels = {spec.key: self._make_panel(spec) for spec in view_specs()}
-        self._trainer, self._writer = Trainer(self), Writer(self)
+        self._picturer = Picturer(self)
+        self._workers = (Trainer(self), Writer(self), self._picturer)
         self.commands = Actions(self)
         self._saver = QTimer(self)
         self._saver.setSingleShot(True)
@@ -347,7 +349,7 @@ class MainWindow(QMainWindow):
             if not unasked:
                 self.say(failure.sentence)
             return
-        if self._trainer.owns(failure) or self._writer.owns(failure):
+        if any(worker.owns(failure) for worker in self._workers):
             self.status.clear_progress(failure.job)
             return
         if failure.seq is None:

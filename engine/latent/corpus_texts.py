@@ -114,7 +114,8 @@ def _files(path: Path) -> list[tuple[Path, str]]:
     if path.is_dir():
         for file in sorted(path.rglob("*")):
             parts = file.relative_to(path).parts
-            hidden = any(part.startswith(".") for part in parts)
+            # A README tells of the texts beside it and is none of them.
+            hidden = file.stem.lower() == "readme" or any(part.startswith(".") for part in parts)
             if file.suffix.lower() in PLAIN + TABLES and file.is_file() and not hidden:
                 found.append((file, file.stem if len(parts) == 1 else parts[0]))
     if not found:

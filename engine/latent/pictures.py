@@ -17,6 +17,7 @@ from torch import Tensor
 
 from engine.errors import UserError
 from engine.latent.corpus import States
+from engine.latent.pictured import PictureResult
 from engine.latent.placing import Lines, principal_steps
 from engine.latent.projections.spec import (
     LEAST,
@@ -27,56 +28,28 @@ from engine.latent.projections.spec import (
     check,
     projection_specs,
 )
-from engine.latent.quality import Quality, label_accuracy, measure_steps, some
+from engine.latent.quality import Quality, label_accuracy, measure_steps, own_accuracy, some
 from engine.latent.space import Space
 from engine.latent.vae import Standardiser
 from engine.models.families.spec import Reader
 from engine.models.loader import Loaded
 from engine.types import Floats, Ints, Progress
 
+__all__ = ["Picture", "PictureResult", "picture_steps", "pictures_of"]  # one is given on
+
 _ROWS = 2048  # states standardised or encoded at once
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class PictureResult:
-    """What the window gets of a picture. It is called `name`, for `PlaceQuery`.
-
-    `rows` (N,) say which of the `of` states given are drawn, rising. `xy` (N, 2) are their places;
-    those marked in `held_out` (N,) took no part in fitting and were placed as new points are.
-    `labels` (N,) index `label_names`; `texts` (N,) or empty. `mu` (N, Z) are their points in the
-    space of this layer, None where there is none. The four `Quality` are of the fitted and of the
-    held-out points, and of PCA's picture of the same points.
-    """
-
-    name: str
-    projection: str
-    settings: Settings
-    layer: int
-    of: int
-    rows: Ints
-    xy: Floats
-    held_out: NDArray[np.bool_]
-    labels: Ints
-    label_names: tuple[str, ...]
-    texts: tuple[str, ...]
-    mu: Floats | None
-    placing: str
-    fitted_quality: Quality
-    held_out_quality: Quality | None
-    pca_fitted_quality: Quality
-    pca_held_out_quality: Quality | None
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True, eq=False)
 class Picture:
-    """A fitted picture, as `engine.probes.place` uses it."""
+    """A fitted picture, as `engine.probes.place` and `engine.probes.picture` use it."""
 
     layer: int
     of: Of
     standard: Standardiser
     space: Space | None
     fitted: Fitted
+    result: PictureResult
 
     def place(self, states: Tensor) -> Floats:
         """Places (T, 2) of states (T, D) in the model's units."""
@@ -98,6 +71,7 @@ def picture_steps(
     settings: Settings,
     name: str = "",
     texts: Sequence[str] = (),
+    source: str = "",
 ) -> Generator[Progress, None, PictureResult]:
     """Fit a projection to `states`, measure it beside PCA, and keep it under `name`.
 
@@ -112,6 +86,8 @@ def picture_steps(
         By default the projection's key; a picture of that name is replaced.
     texts : sequence of str
         What each of `states` is called when it is pointed at, or nothing.
+    source : str
+        What the states are from, and what was left out of it, in words.
 
     Raises
     ------
@@ -153,16 +129,17 @@ def picture_steps(
     mean, axes = yield from principal_steps(truth[~held], 2)
     flat = Lines(truth, mean, axes).xy
     beside = yield from _judged("PCA's", truth, flat, labels, held, settings.seed)
-    name = name or projection
-    pictures_of(loaded)[name] = Picture(states.layer, spec.of, standard, space, fitted)
     for array in (rows, xy, held, labels, mu):
         if array is not None:
             array.setflags(write=False)
-    return PictureResult(
-        name=name,
+    result = PictureResult(
+        name=name or projection,
         projection=projection,
+        title=spec.title,
+        axes=spec.axes(settings),
         settings=settings,
         layer=states.layer,
+        states=states.pooling,
         of=len(states),
         rows=rows,
         xy=xy,
@@ -177,7 +154,12 @@ def picture_steps(
         pca_fitted_quality=beside[0],
         pca_held_out_quality=beside[1],
         seconds=time.perf_counter() - begun,
+        source=source,
     )
+    kept = pictures_of(loaded)
+    kept.pop(result.name, None)  # the newest stands last
+    kept[result.name] = Picture(states.layer, spec.of, standard, space, fitted, result)
+    return result
 
 
 def _judged(
@@ -189,7 +171,9 @@ def _judged(
     seed: int,
 ) -> Generator[Progress, None, tuple[Quality, Quality | None]]:
     said = f"Measuring {whose} quality"
-    steps = [measure_steps(truth[~held], xy[~held], float("nan"), 0, seed)]
+    own = own_accuracy(xy[~held], labels[~held])
+    yield Progress(said, 0.92)
+    steps = [measure_steps(truth[~held], xy[~held], own, int((~held).sum()), seed)]
     yield Progress(said, 0.93)
     if held.any():
         accuracy = label_accuracy(xy[~held], labels[~held], xy[held], labels[held])

@@ -28,7 +28,7 @@ class Quality:
     `trustworthiness` and `continuity` are means over `points` points of the `of` there were: all of
     them, or as many as `LOOKED_AT`, drawn evenly at random, each with its neighbours among those
     drawn. `accuracy` is that of a point's label by its k nearest fitted neighbours in the picture,
-    over `judged` held-out points; NaN where there are none, or only one label.
+    itself not counted, over `judged` points; NaN where there are none, or only one label.
     """
 
     trustworthiness: float
@@ -97,6 +97,28 @@ def label_accuracy(
         return float("nan")
     judge = KNeighborsClassifier(min(neighbours, len(xy))).fit(xy, labels)
     return float(judge.score(new_xy, new_labels))
+
+
+def own_accuracy(xy: Floats, labels: NDArray[np.int64], neighbours: int = NEIGHBOURS) -> float:
+    """Share of N fitted points whose label is that of most of their k nearest others.
+
+    What `label_accuracy` says of points that were held out, each point being judged by the other
+    ones. Where several have one place, any k of those count.
+
+    Parameters
+    ----------
+    xy : ndarray
+        (N, 2). k = `neighbours` is lowered to N − 1. NaN is returned where all labels (N,) are one.
+    """
+    from sklearn.neighbors import NearestNeighbors
+
+    if len(np.unique(labels)) < 2:
+        return float("nan")
+    near = NearestNeighbors(n_neighbors=min(neighbours, len(xy) - 1)).fit(xy)
+    others = near.kneighbors(return_distance=False)  # (N, k), none its own neighbour
+    votes = np.zeros((len(xy), int(labels.max()) + 1), dtype=np.int64)
+    np.add.at(votes, (np.arange(len(xy))[:, None], labels[others]), 1)
+    return float((votes.argmax(axis=1) == labels).mean())
 
 
 def measure_steps(

@@ -8,6 +8,7 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping
+from dataclasses import fields
 from datetime import UTC, datetime
 from functools import cache
 from importlib import metadata
@@ -15,6 +16,7 @@ from typing import TypeAlias
 
 import numpy as np
 
+from engine.latent.pictured import PictureResult
 from engine.paths import ROOT
 from engine.types import (
     AttentionResult,
@@ -102,6 +104,18 @@ def _of(result: Result, options: FigureOptions) -> dict[str, object]:
             # A card's "fingerprint" is its model's; its own file's hash is "sha256".
             own = {f"latent_{key}": card.get(key) for key in ("sha256", "date", "seed")}
             return {"layer": layer, "latent_z": mu.shape[1], **own}
+        case PictureResult():
+            given = {
+                one.name: getattr(result.settings, one.name) for one in fields(result.settings)
+            }
+            settings = {
+                # A group of points may be most of them.
+                f"projection_{name}": f"{len(value)} points" if isinstance(value, tuple) else value
+                for name, value in given.items()
+            }
+            told = {"layer": result.layer, "states": result.states, "states_of": result.source}
+            drawn = {"states_drawn": len(result.xy), "states_there": result.of}
+            return {**told, **drawn, "projection": result.projection, **settings}
         case NextResult(temperature=temperature):
             return {"surprise_unit": "bit", "temperature": temperature}
     return {}

@@ -19,6 +19,12 @@ INK, MUTED, LINE, MASKED, ACCENT = "#1c2128", "#5c6673", "#c4cad2", "#eceef1", "
 SHADES = ("#d6e6f7", "#e2def6", "#d2eeea", "#f5dced", "#f3ebcc", "#dcefd9")
 """The shades that tell neighbouring tokens apart, those of the light theme."""
 
+CATEGORIES = (
+    *("#0072B2", "#E69F00", "#009E73", "#CC79A7"),
+    *("#56B4E9", "#D55E00", "#F0E442", "#999999"),
+)
+"""The eight hues of Okabe and Ito, those of the screen; beyond the eighth they repeat."""
+
 DECADES = 3
 """How many powers of ten a logarithmic scale spans below its largest value, as on the screen."""
 

@@ -175,7 +175,8 @@ class Panel(QDockWidget):
         """Give the focus to the view, or to the first part of it that takes one."""
         parts = [self.view, *self.view.findChildren(QWidget)]
         for part in parts:
-            if part.focusPolicy() & Qt.FocusPolicy.TabFocus and part.isEnabled():
+            seen = part.isEnabled() and part.isVisibleTo(self)
+            if part.focusPolicy() & Qt.FocusPolicy.TabFocus and seen:
                 part.setFocus(Qt.FocusReason.ShortcutFocusReason)
                 return
 

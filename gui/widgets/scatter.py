@@ -229,6 +229,10 @@ class ScatterMap(Plane):
         """How many points there are."""
         return len(self._xy)
 
+    def has_picture(self) -> bool:
+        """Whether there is anything to draw but the message."""
+        return bool(len(self._xy))
+
     def content(self) -> Box | None:
         """The box round the points, their ellipses and nearly all of the cloud."""
         return geometry.join(geometry.bounds(self._xy, self._covariance), self._cloud_box)
@@ -279,7 +283,7 @@ class ScatterMap(Plane):
         painter = QPainter(self)
         painter.fillRect(self.rect(), QColor(colours.panel))  # the pixmap may end half a dot short
         seen = self.seen
-        if seen is None or not len(self._xy):
+        if seen is None or not self.has_picture():
             painter.setPen(QColor(colours.muted))
             painter.setFont(theme.ui_font())
             flags = Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap

@@ -43,10 +43,20 @@ _ORIGIN = QPointF(0, 0)
 MANY = 4000
 """From this many dots on a cloud has smaller ones."""
 
+FEW = 1000
+"""Up to this many coloured dots are large enough for their hue to be told."""
+
 
 def _dot(count: int) -> float:
     """Radius of a point among `count` in pixels."""
     return DOT if count < CROWD else SMALL_DOT
+
+
+def _cloud_dot(count: int, coloured: bool) -> float:
+    """Radius of a dot of a cloud of `count` in pixels."""
+    if coloured:
+        return 2.0 if count <= FEW else 1.2
+    return 0.8 if count > MANY else 1.2
 
 
 def cloud_image(
@@ -77,7 +87,7 @@ def cloud_image(
         width,
         height,
         shades,
-        radius=(0.8 if len(cloud) > MANY and not palette else 1.2) * ratio,
+        radius=_cloud_dot(len(cloud), bool(palette)) * ratio,
         opacity=0.5 if palette else 0.3,
     )
     # The copy outlives the array whose memory the first image borrows.

@@ -64,6 +64,13 @@ def test_label_accuracy_by_hand() -> None:
     assert np.isnan(quality.label_accuracy(fitted, np.zeros(6, dtype=np.int64), new, truth, 3))
 
 
+def test_accuracy_of_fitted_points_by_hand() -> None:
+    # Each by its nearest other: 0 by 1, 1 by 0, 5 (said to be 1) by 1, 10 by 11, 11 by 10.
+    labels = np.array([0, 0, 1, 1, 1])
+    assert quality.own_accuracy(line(0, 1, 5, 10, 11), labels, 1) == pytest.approx(4 / 5)
+    assert np.isnan(quality.own_accuracy(line(0, 1), np.zeros(2, dtype=np.int64)))
+
+
 def test_looking_at_a_part_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     x = np.random.default_rng(3).normal(size=(50, 3)).astype(np.float32)
     whole = measured(x)

@@ -34,6 +34,8 @@ from engine.types import (
     NextQuery,
     NextResult,
     PassStats,
+    PlaceQuery,
+    PlaceResult,
     Precision,
     Progress,
     Query,
@@ -158,6 +160,8 @@ def _answer(query: Query, model: ModelInfo, tokens: tuple[Token, ...], text: str
             label_names=("prose", "verse"),
             card=MappingProxyType({"elbo": -12.5, "active_units": 2}),
         )
+    if isinstance(query, PlaceQuery):
+        return PlaceResult(query.picture, 4, normal(count, 2))
     if isinstance(query, MemoryQuery):
         return memory_result(count)
     return f"No answer is known to {type(query).__name__}."

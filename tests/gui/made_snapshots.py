@@ -7,6 +7,9 @@ from types import MappingProxyType
 import numpy as np
 from fakes import memory_result
 
+from engine.latent.pictured import PictureResult
+from engine.latent.projections.spec import Settings
+from engine.latent.quality import Quality
 from engine.types import (
     AttentionQuery,
     AttentionResult,
@@ -20,6 +23,9 @@ from engine.types import (
     MosaicResult,
     NextQuery,
     NextResult,
+    PictureQuery,
+    PlaceQuery,
+    PlaceResult,
     Query,
     Request,
     Result,
@@ -132,7 +138,43 @@ def answer(query: Query, info: ModelInfo, count: int, target: int, rng) -> Resul
             )
         case MemoryQuery():
             return memory_result(count)
+        case PictureQuery(name):
+            return picture_result(name)
+        case PlaceQuery(name):
+            return PlaceResult(name, 3, rng.normal(size=(count, 2)).astype(np.float32))
     raise AssertionError(query)
+
+
+def picture_result(name="picture 1", states=60, **changes) -> PictureResult:
+    """A picture of states of two labels, of which the last sixth is held out."""
+    rng = np.random.default_rng(1)
+    held = np.arange(states) >= states - states // 6
+    good = Quality(0.91, 0.93, 0.8, int((~held).sum()), int((~held).sum()), 50, 10)
+    settings = {
+        "name": name,
+        "projection": "umap",
+        "title": "UMAP",
+        "axes": ("UMAP 1", "UMAP 2"),
+        "settings": Settings(points=states, seed=7),
+        "layer": 3,
+        "states": "tokens",
+        "of": 2 * states,
+        "rows": np.arange(states),
+        "xy": rng.normal(size=(states, 2)).astype(np.float32),
+        "held_out": held,
+        "labels": np.arange(states) % 2,
+        "label_names": ("Emma", "Ulysses"),
+        "texts": tuple(f"… the [word{index}] …" for index in range(states)),
+        "mu": None,
+        "placing": "A new point stands among its neighbours.",
+        "fitted_quality": good,
+        "held_out_quality": Quality(0.88, 0.9, 0.75, 10, 10, 10, 4),
+        "pca_fitted_quality": Quality(0.71, 0.8, 0.5, 50, 50, 50, 10),
+        "pca_held_out_quality": Quality(0.7, 0.79, 0.45, 10, 10, 10, 4),
+        "seconds": 1.5,
+        "source": "books, all 90 sentences",
+    }
+    return PictureResult(**(settings | changes))
 
 
 def snapshot(queries, info=None, words=WORDS, target=(), seed=0, **changes) -> Snapshot:

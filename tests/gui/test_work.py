@@ -20,6 +20,7 @@ from engine.types import (
     MosaicQuery,
     NeighboursQuery,
     NextQuery,
+    PlaceQuery,
     Query,
 )
 from gui.bridge import Bridge
@@ -39,6 +40,7 @@ OWN: dict[str, set[type[Query]]] = {
     "latent": {LatentQuery},
     "memory": {MemoryQuery},
     "training": set(),  # what it shows comes from a job
+    "pictures": {PlaceQuery},
 }
 """The questions that each view alone asks."""
 

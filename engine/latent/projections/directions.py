@@ -9,21 +9,21 @@ import numpy as np
 
 from engine.errors import UserError
 from engine.latent.placing import Doubles, Lines
-from engine.latent.projections.spec import Cloud, ProjectionSpec, Settings
+from engine.latent.projections.spec import Cloud, ProjectionSpec, Settings, choice
 from engine.types import Progress
-
-Group = tuple[int, ...]
-"""Numbers of points among those that are drawn from; one is enough."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Directions(Settings):
-    """Each axis leads from the mean of one group of points to that of another."""
+    """Each axis leads from the mean of one group of points to that of another.
 
-    left: Group = ()
-    right: Group = ()
-    bottom: Group = ()
-    top: Group = ()
+    A group are numbers of points among those that are drawn from; one is enough.
+    """
+
+    left: tuple[int, ...] = choice((), "From", "Whose mean lies at the left.")
+    right: tuple[int, ...] = choice((), "to", "Whose mean lies at the right.")
+    bottom: tuple[int, ...] = choice((), "and up from", "Whose mean lies at the bottom.")
+    top: tuple[int, ...] = choice((), "to the top", "Whose mean lies at the top.")
 
 
 def fit(cloud: Cloud, settings: Directions) -> Generator[Progress, None, Lines]:
@@ -40,7 +40,7 @@ def fit(cloud: Cloud, settings: Directions) -> Generator[Progress, None, Lines]:
     return Lines(x, x.mean(axis=0), axes)
 
 
-def _way(cloud: Cloud, start: Group, end: Group) -> Doubles:
+def _way(cloud: Cloud, start: tuple[int, ...], end: tuple[int, ...]) -> Doubles:
     if not start or not end:
         raise _refused("a direction leads between two groups", "Choose some points for each")
     if not all(0 <= one < len(cloud.x) for one in (*start, *end)):
@@ -65,4 +65,5 @@ PROJECTION = ProjectionSpec(
     settings=Directions,
     fit=fit,
     order=70,
+    axes=lambda _: ("first direction", "second direction"),
 )

@@ -42,4 +42,5 @@ PROJECTION = ProjectionSpec(
     settings=Dimensions,
     fit=fit,
     order=60,
+    axes=lambda chosen: (f"dimension {chosen.first}", f"dimension {chosen.second}"),
 )

@@ -23,4 +23,5 @@ PROJECTION = ProjectionSpec(
     settings=Settings,
     fit=fit,
     order=10,
+    axes=lambda _: ("PC 1", "PC 2"),
 )

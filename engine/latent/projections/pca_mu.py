@@ -13,4 +13,5 @@ PROJECTION = ProjectionSpec(
     settings=Settings,
     fit=fit,
     order=50,
+    axes=lambda _: ("PC 1 of μ", "PC 2 of μ"),
 )

@@ -30,7 +30,10 @@ LEAST = 12
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """One setting as a form shows it: `least` and `most` bound a number, `options` list words."""
+    """One setting as a form shows it: `least` and `most` bound a number, `options` list words.
+
+    Where the default is a tuple, a group of points is wanted: a form asks for a label.
+    """
 
     name: str
     title: str
@@ -127,6 +130,10 @@ class Fitted(ABC):
 Steps = Generator[Progress, None, Fitted]
 
 
+def _numbered(settings: Settings) -> tuple[str, str]:
+    return "1", "2"
+
+
 @dataclass(frozen=True, slots=True)
 class ProjectionSpec:
     """A projection's entry.
@@ -143,6 +150,8 @@ class ProjectionSpec:
         Fits it; the generator's value is the `Fitted`. Closing it ends the work at once.
     order : int
         Where it stands in a list.
+    axes : callable
+        What the axes are called, across and up, given its settings.
     """
 
     key: str
@@ -152,6 +161,7 @@ class ProjectionSpec:
     settings: type[Settings]
     fit: Callable[[Cloud, Any], Steps]
     order: int
+    axes: Callable[[Any], tuple[str, str]] = _numbered
 
 
 @cache

@@ -58,4 +58,5 @@ PROJECTION = ProjectionSpec(
     settings=Tsne,
     fit=fit,
     order=30,
+    axes=lambda _: ("t-SNE 1", "t-SNE 2"),
 )

@@ -65,4 +65,5 @@ PROJECTION = ProjectionSpec(
     settings=Umap,
     fit=fit,
     order=20,
+    axes=lambda _: ("UMAP 1", "UMAP 2"),
 )

@@ -14,4 +14,5 @@ PROJECTION: ProjectionSpec = replace(
     says="Keeps each point μ of the latent space near its nearest.",
     of="μ",
     order=55,
+    axes=lambda _: ("UMAP 1 of μ", "UMAP 2 of μ"),
 )

@@ -14,4 +14,5 @@ PROJECTION: ProjectionSpec = replace(
     says="Two dimensions of the points μ in the latent space.",
     of="μ",
     order=40,
+    axes=lambda chosen: (f"z{chosen.first}", f"z{chosen.second}"),
 )
