@@ -28,6 +28,11 @@ Stack = Literal["encoder", "decoder", "cross"]
 """Which attention of a model is meant. A model with one stack only has its own."""
 
 
+LatentPlane = Literal["own", "components"] | tuple[int, int]
+"""Which plane of a latent space is drawn: the one it was made with, the first two principal
+components of its reference μ, or two of its dimensions, counted from 0."""
+
+
 def frozen(array: NDArray[np.generic]) -> NDArray[np.generic]:
     """Return `array`, made read-only."""
     array.setflags(write=False)
@@ -178,9 +183,13 @@ class NextQuery(Query):
 
 @dataclass(frozen=True, slots=True)
 class LatentQuery(Query):
-    """Where the tokens' states lie in the latent space kept for `layer` (None: the model's own)."""
+    """Where the tokens' states lie in the latent space kept for `layer` (None: the model's own).
+
+    `plane` is the picture that is wanted; a space that cannot show it shows its own.
+    """
 
     layer: int | None = None
+    plane: LatentPlane = "own"
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,11 +275,12 @@ class LatentResult(Result):
     """The posterior q(z|x) = N(mu, exp(logvar)) of each token's state, and its 2-D picture.
 
     `mu`, `logvar` (T, Z). `xy` (T, 2) and `covariance` (T, 2, 2) are the posterior's mean and
-    covariance after the picture's projection (the first two dimensions of μ, or the first two
-    principal components of the reference μ: the card's ``plane`` says which). `reference` (N, 2)
-    are held-out states under the same projection, `labels` indexes `label_names` (N,). `card` holds
-    the space's measured figures. `axes` (Z, 2) are the projection's orthonormal columns, which lead
-    from a point of the picture back into the space; None where they are not told.
+    covariance after the picture's projection. `reference` (N, 2) are held-out states under the same
+    projection, `labels` indexes `label_names` (N,). `card` holds the space's measured figures.
+    `axes` (Z, 2) are the projection's orthonormal columns, which lead from a point of the picture
+    back into the space; None where they are not told. `plane` is the picture that is shown; the
+    space's own is the first two dimensions of μ, or the first two principal components of the
+    reference μ: the card's ``plane`` says which. `planes` says whether there are others than that.
     """
 
     layer: int
@@ -283,6 +293,8 @@ class LatentResult(Result):
     label_names: tuple[str, ...]
     card: Mapping[str, object]
     axes: Floats | None = None
+    plane: LatentPlane = "own"
+    planes: bool = False
 
 
 @dataclass(frozen=True, slots=True)

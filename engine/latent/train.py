@@ -16,7 +16,7 @@ import datetime
 import time
 from collections import Counter
 from collections.abc import Generator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import msgspec
@@ -242,9 +242,7 @@ def measured_steps(
     told = msgspec.structs.replace(told, elbo_in_float32=figures.elbo)
     # Those that chose the epoch had a say too.
     seen = states.rows(~split.held_out).marks
-    return Space(
-        space.vae, space.origin, space.axes, space.reference, space.labels, space.pca, told, seen
-    )
+    return replace(space, card=told, seen=seen)
 
 
 def _card(

@@ -54,7 +54,7 @@ def space_at(passed: Pass, layer: int | None) -> tuple[int, Space]:
 
 
 def answer(passed: Pass, query: LatentQuery) -> LatentResult:
-    """Encode the states that are new, and project all of them."""
+    """Encode the states that are new, and project all of them onto the plane that is wanted."""
     layer, space = space_at(passed, query.layer)
     _, states = states_at(passed, layer, None)  # (T, D)
     key = f"latent {layer}"
@@ -68,17 +68,20 @@ def answer(passed: Pass, query: LatentQuery) -> LatentResult:
         kept.mu, kept.logvar = torch.cat([kept.mu, mu]), torch.cat([kept.logvar, logvar])
         kept.encoded += len(new)
         passed.trace.memos[key] = kept
+    picture = space.picture(query.plane)
     return LatentResult(
         layer=layer,
         mu=to_numpy(kept.mu),
         logvar=to_numpy(kept.logvar),
-        xy=to_numpy(space.project(kept.mu)),
-        covariance=to_numpy(space.covariance(kept.logvar)),
-        reference=space.reference,
+        xy=to_numpy(picture.project(kept.mu)),
+        covariance=to_numpy(picture.covariance(kept.logvar)),
+        reference=picture.reference,
         labels=space.labels,
         label_names=space.label_names,
         card=space.figures,
-        axes=to_numpy(space.axes),
+        axes=to_numpy(picture.axes),
+        plane=picture.plane,
+        planes=space.points is not None,
     )
 
 

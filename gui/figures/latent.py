@@ -10,6 +10,7 @@ from engine.types import Floats, LatentQuery, LatentResult, ModelInfo, Query, Sn
 from gui.figures import colour, lettering, style
 from gui.figures.numbers import plain, text_array
 from gui.figures.spec import Arrays, FigureOptions, FigureSpec, answer_to
+from gui.planes import axis_names
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,8 +26,9 @@ def queries(options: FigureOptions, model: ModelInfo) -> tuple[Query, ...]:
     """The space of the layer nearest to the chosen one, as on the screen; else the model's own."""
     wanted = options.layer
     if wanted is None or not model.latent_layers:
-        return (LatentQuery(None),)
-    return (LatentQuery(min(model.latent_layers, key=lambda one: (abs(one - wanted), one))),)
+        return (LatentQuery(None, options.plane),)
+    layer = min(model.latent_layers, key=lambda one: (abs(one - wanted), one))
+    return (LatentQuery(layer, options.plane),)
 
 
 def _answer(snapshot: Snapshot, options: FigureOptions) -> LatentResult:
@@ -52,11 +54,10 @@ def draw(figure: Figure, snapshot: Snapshot, options: FigureOptions) -> None:
     _ellipses(on, found)
     _path(on, found.xy)
     style.points(on, found.xy, labels)
-    # A space may be trained so that its first two dimensions are the picture.
-    if size == 2 or str(found.card.get("plane", "")).startswith("first two dimensions"):
-        on.set(xlabel="z₁", ylabel="z₂")
-    else:
-        on.set(xlabel="first principal component of μ", ylabel="second principal component of μ")
+    across, up = axis_names(found)
+    if across.startswith("PC"):
+        across, up = (f"{which} principal component of μ" for which in ("first", "second"))
+    on.set(xlabel=across, ylabel=up)
     handles = [
         Line2D([], [], marker="o", markersize=3, color=style.PATH, label="μ, in reading order"),
         Line2D([], [], marker="o", markersize=8, ls="", mfc="#e8d5c0", mec=colour.ACCENT, mew=0.5),

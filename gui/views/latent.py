@@ -24,10 +24,12 @@ from engine.types import LatentQuery, LatentResult, Query, Snapshot
 from gui import theme
 from gui.figures.spec import FigureOptions
 from gui.glossary import tip
+from gui.planes import axis_names, said
 from gui.session import Session
 from gui.view import View, ViewSpec
 from gui.widgets.decoding import Decoding
 from gui.widgets.legend import number
+from gui.widgets.plane_choice import PlaneChoice
 from gui.widgets.scatter import ScatterMap
 from gui.widgets.token_axis import Marks, token_label
 
@@ -99,6 +101,7 @@ class LatentView(View):
             "<p>The dots behind are held-out states the space was measured on; each has a label, "
             "such as the book it is from.</p>"
         )
+        self.plane = PlaneChoice()
         self.map = ScatterMap("Latent space, path of the context", joined=True)
         self.map.set_readout(self.read_out)
         self.decoding = Decoding(session, self.map, self)
@@ -115,6 +118,7 @@ class LatentView(View):
         head.setContentsMargins(8, 0, 8, 0)
         head.setSpacing(8)
         head.addWidget(self.layers)
+        head.addWidget(self.plane)
         head.addWidget(self.colours)
         head.addStretch(1)
         head.addWidget(self.decoding.way)
@@ -135,6 +139,7 @@ class LatentView(View):
 
         self.layers.activated.connect(lambda _: self.queriesChanged.emit())
         self.colours.toggled.connect(self._colour)
+        self.plane.changed.connect(self.queriesChanged)
         self.decoding.changed.connect(self.queriesChanged)
         self.legend.chosen.connect(self._show_only)
         self.map.pointHovered.connect(lambda i: session.hover(i if i >= 0 else None))
@@ -163,7 +168,7 @@ class LatentView(View):
         model = self.session.model
         if model is not None and "latent" not in model.provides:
             return ()
-        return (LatentQuery(self.layer), *self.decoding.queries())
+        return (LatentQuery(self.layer, self.plane.plane), *self.decoding.queries())
 
     def render_snapshot(self, snapshot: Snapshot) -> None:
         """Draw the path that `snapshot` answers with; keep the last one where it has none."""
@@ -178,8 +183,10 @@ class LatentView(View):
             tokens = snapshot.target_tokens
         self._labels = [token_label(token.text) for token in tokens[:count]]
         self._labels += [f"#{index}" for index in range(len(self._labels), count)]
-        plain = _is_plain(result)
-        self.map.set_axes(*(("z₁", "z₂") if plain else ("PC 1 of μ", "PC 2 of μ")))
+        self.map.set_axes(*axis_names(result))
+        self.plane.set_result(result)
+        if before is not None and (before.layer, before.plane) != (result.layer, result.plane):
+            self.map.by_hand = False  # the part that was looked at was one of another picture
         if before is None or before.reference is not result.reference:
             self.map.set_cloud(result.reference, _categories(result))
         self.map.set_points(result.xy, self._labels, result.covariance)
@@ -187,16 +194,16 @@ class LatentView(View):
             self._only = None
             self.legend.set_names(result.label_names)
         self.decoding.set_latent(result)
-        said = figures(result.card, width)
-        self.note.setText(said)
-        self.note.setAccessibleName(said)
+        told = figures(result.card, width)
+        self.note.setText(told)
+        self.note.setAccessibleName(told)
         self._refresh()
         self._colour()
         self._mark()
 
     def figure_options(self) -> FigureOptions:
-        """What is on the screen: the layer whose space was chosen here."""
-        return replace(super().figure_options(), layer=self.layer)
+        """What is on the screen: the layer and the plane that were chosen here."""
+        return replace(super().figure_options(), layer=self.layer, plane=self.plane.plane)
 
     def caption(self) -> str:
         """Layer of the space, number of tokens, and how many coordinates it has."""
@@ -206,8 +213,7 @@ class LatentView(View):
         plural = "s" * (tokens != 1)
         plane = ""
         if width > 2:
-            which = "z₁ and z₂" if _is_plain(self._result) else "first two PCs"
-            plane = f", {which} of {width} dimensions"
+            plane = f", {said(self._result)} of {width} dimensions"
         return f"layer {self._result.layer} · path of {tokens} token{plural}{plane}"
 
     # --- what is drawn ---------------------------------------------------------------------------
@@ -333,12 +339,6 @@ def _dot(colour: str) -> QIcon:
     painter.end()
     picture.setDevicePixelRatio(2)
     return QIcon(picture)
-
-
-def _is_plain(result: LatentResult) -> bool:
-    """Whether the picture is μ's own first two dimensions, and not its principal components."""
-    said = str(result.card.get("plane", ""))
-    return result.mu.shape[-1] == 2 or said.startswith("first two dimensions")
 
 
 VIEW = ViewSpec(
