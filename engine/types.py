@@ -281,6 +281,8 @@ class LatentResult(Result):
     back into the space; None where they are not told. `plane` is the picture that is shown; the
     space's own is the first two dimensions of μ, or the first two principal components of the
     reference μ: the card's ``plane`` says which. `planes` says whether there are others than that.
+    `texts` (N,) are excerpts of what the reference states are from, or empty; in those of tokens
+    the token is ``‹marked›``.
     """
 
     layer: int
@@ -295,6 +297,7 @@ class LatentResult(Result):
     axes: Floats | None = None
     plane: LatentPlane = "own"
     planes: bool = False
+    texts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

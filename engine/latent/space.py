@@ -58,6 +58,8 @@ class Space:
     points : (N, Z) float32, read-only, or None
         The reference's μ, rounded to half precision, of which other planes can be drawn; None in
         files that were written before they were kept.
+    texts : N strings or none
+        What stood where each reference state is from; see `corpus_excerpts`.
     """
 
     vae: VAE
@@ -69,6 +71,7 @@ class Space:
     card: Card
     seen: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     points: Floats | None = None
+    texts: tuple[str, ...] = ()
     figures: Mapping[str, object] = field(init=False)
     _pictures: dict[LatentPlane, Picture] = field(init=False, default_factory=dict)
 
@@ -140,6 +143,8 @@ class Space:
         tensors["seen"] = torch.from_numpy(np.unique(self.seen))
         if self.points is not None:
             tensors["reference.mu"] = torch.from_numpy(self.points.astype(np.float16))
+        if self.texts:
+            tensors["reference.texts"] = _written(self.texts)
         write(path, tensors, {"card": cards.encode(self.card)})
 
     def rounded(self) -> Space:
@@ -150,13 +155,24 @@ class Space:
         return replace(self, vae=vae, card=msgspec.structs.replace(self.card, precision="float16"))
 
 
-def make(vae: VAE, pca: Pca, states: Tensor, labels: NDArray[np.int64], card: Card) -> Space:
-    """A space whose reference cloud are `states` (N, D), labelled with `labels` (N,)."""
+def make(
+    vae: VAE,
+    pca: Pca,
+    states: Tensor,
+    labels: NDArray[np.int64],
+    card: Card,
+    texts: tuple[str, ...] = (),
+) -> Space:
+    """A space whose reference cloud are `states` (N, D), labelled with `labels` (N,).
+
+    `texts` are N excerpts of what they are from, or none.
+    """
     with torch.no_grad():
         mu, _ = vae.posterior(vae.standard(states))
     origin, axes = planes.plane_of(mu, card.plane)
     xy, points = _halved((mu - origin) @ axes), _halved(mu)
-    return Space(vae, origin, axes, xy, labels.astype(np.int64), pca, card, points=points)
+    kinds = labels.astype(np.int64)
+    return Space(vae, origin, axes, xy, kinds, pca, card, points=points, texts=texts)
 
 
 def read_card(path: Path) -> Card:
@@ -200,6 +216,9 @@ def load(path: Path, device: torch.device | str = "cpu") -> Space:
         seen = tensors.get("seen", torch.zeros(0)).long()
         points = tensors["reference.mu"].float() if "reference.mu" in tensors else None
         kept = xy.new_zeros(len(xy), card.latent) if points is None else points
+        texts = _read(tensors["reference.texts"]) if "reference.texts" in tensors else ()
+        if texts and len(texts) != len(labels):
+            raise ValueError("its texts do not fit its reference states")
         picture = (origin, axes, xy, labels, kept)
         _check(card, pca, picture, [*state.values(), origin, axes, xy, kept])
     except (OSError, SafetensorError, KeyError, ValueError, RuntimeError) as error:
@@ -214,6 +233,7 @@ def load(path: Path, device: torch.device | str = "cpu") -> Space:
         card,
         seen.numpy(),
         None if points is None else points.numpy(),
+        texts,
     )
 
 
@@ -241,6 +261,19 @@ def _halved(tensor: Tensor) -> Floats:
     """The numbers as they will be on disk."""
     array: Floats = tensor.cpu().numpy().astype(np.float16).astype(np.float32)
     return array
+
+
+def _written(texts: Sequence[str]) -> Tensor:
+    """Texts as bytes: UTF-8, a line each."""
+    lines = "\n".join(" ".join(text.split("\n")) for text in texts)
+    return torch.frombuffer(bytearray(lines.encode("utf-8", "replace")), dtype=torch.uint8)
+
+
+def _read(lines: Tensor) -> tuple[str, ...]:
+    try:
+        return tuple(bytes(lines.byte().numpy()).decode("utf-8").split("\n"))
+    except UnicodeDecodeError as error:
+        raise ValueError("its texts are not UTF-8") from error
 
 
 def _kept(tensor: Tensor, half: bool) -> Tensor:

@@ -82,6 +82,7 @@ def answer(passed: Pass, query: LatentQuery) -> LatentResult:
         axes=to_numpy(picture.axes),
         plane=picture.plane,
         planes=space.points is not None,
+        texts=space.texts,
     )
 
 
