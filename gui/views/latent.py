@@ -8,7 +8,16 @@ from dataclasses import replace
 
 import numpy as np
 from PySide6.QtCore import QSize, Qt, Signal
-from PySide6.QtGui import QColor, QFocusEvent, QIcon, QPainter, QPalette, QPixmap
+from PySide6.QtGui import (
+    QColor,
+    QFocusEvent,
+    QIcon,
+    QKeySequence,
+    QPainter,
+    QPalette,
+    QPixmap,
+    QShortcut,
+)
 from PySide6.QtWidgets import (
     QCheckBox,
     QComboBox,
@@ -27,7 +36,10 @@ from gui.glossary import tip
 from gui.planes import axis_names, said
 from gui.session import Session
 from gui.view import View, ViewSpec
+from gui.widgets.cloud_search import CloudSearch
 from gui.widgets.decoding import Decoding
+from gui.widgets.group_line import GroupLine
+from gui.widgets.lasso import Group
 from gui.widgets.legend import number
 from gui.widgets.plane_choice import PlaneChoice
 from gui.widgets.scatter import ScatterMap
@@ -81,6 +93,9 @@ def _finite(value: object) -> float | None:
 class LatentView(View):
     """Show the posterior of each token's state, over the states the space was measured on."""
 
+    groupChosen = Signal(object)
+    """Another `Group` of reference states and tokens was chosen, by index; an empty one: none."""
+
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(session, parent)
         self._result: LatentResult | None = None
@@ -104,6 +119,8 @@ class LatentView(View):
         self.plane = PlaneChoice()
         self.map = ScatterMap("Latent space, path of the context", joined=True)
         self.map.set_readout(self.read_out)
+        self.map.set_cloud_readout(self.read_dot)
+        self.map.lasso_button.show()
         self.decoding = Decoding(session, self.map, self)
         self.legend = _Legend()
         self.note = QElidingLabel()
@@ -113,16 +130,23 @@ class LatentView(View):
         self.note.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.note.setToolTip(tip("VAE") + tip("ELBO") + tip("KL") + tip("active units"))
 
+        self.search = CloudSearch()
+        self.chosen = GroupLine()
         self._head = QWidget()
-        head = QHBoxLayout(self._head)
-        head.setContentsMargins(8, 0, 8, 0)
-        head.setSpacing(8)
-        head.addWidget(self.layers)
-        head.addWidget(self.plane)
-        head.addWidget(self.colours)
-        head.addStretch(1)
-        head.addWidget(self.decoding.way)
-        head.addWidget(self.decoding.toggle)
+        head = QFlowLayout(self._head)
+        head.setContentsMargins(8, 0, 8, 2)
+        head.setHorizontalSpacing(8)
+        head.setVerticalSpacing(2)
+        for control in (
+            self.layers,
+            self.plane,
+            self.search,
+            self.colours,
+            self.decoding.way,
+            self.decoding.toggle,
+        ):
+            control.setMinimumHeight(24)  # what wraps stands in one line with what does not
+            head.addWidget(control)
         middle = QHBoxLayout()
         middle.setSpacing(0)
         middle.addWidget(self.map, 1)
@@ -134,6 +158,7 @@ class LatentView(View):
         layout.addWidget(self.legend)
         layout.addLayout(middle, 1)
         layout.addWidget(self.decoding.strip)
+        layout.addWidget(self.chosen)
         layout.addWidget(self.note)
         self.legend.hide()
 
@@ -142,6 +167,15 @@ class LatentView(View):
         self.plane.changed.connect(self.queriesChanged)
         self.decoding.changed.connect(self.queriesChanged)
         self.legend.chosen.connect(self._show_only)
+        self.search.changed.connect(lambda: self.map.set_found(self.search.found))
+        self.search.taken.connect(self._choose_found)
+        self.search.left.connect(self.map.setFocus)
+        find = QShortcut(QKeySequence(QKeySequence.StandardKey.Find), self)
+        find.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
+        find.activated.connect(self.search.begin)
+        self.map.groupChosen.connect(self._show_chosen)
+        self.map.groupChosen.connect(self.groupChosen)
+        self.chosen.letGo.connect(lambda: self.map.choose((), ()))
         self.map.pointHovered.connect(lambda i: session.hover(i if i >= 0 else None))
         self.map.pointClicked.connect(
             lambda i: session.select(i if i != session.selected else None)
@@ -193,6 +227,12 @@ class LatentView(View):
         if before is None or before.label_names != result.label_names:
             self._only = None
             self.legend.set_names(result.label_names)
+        if before is None or before.labels is not result.labels:
+            names, each = result.label_names, _categories(result)
+            called = [names[label] for label in each.tolist()] if each is not None else []
+            texts = result.texts if len(result.texts) == len(called) else ()
+            self.map.choose((), ())
+            self.search.set_reference(texts, called)
         self.decoding.set_latent(result)
         told = figures(result.card, width)
         self.note.setText(told)
@@ -265,6 +305,27 @@ class LatentView(View):
             spread = np.sqrt(np.diagonal(result.covariance[index]))
         across, up = (number(float(value)) for value in spread)
         return f"{self._labels[index]}, token {index}\nμ = ({x}, {y})\nσ = ({across}, {up})"
+
+    def read_dot(self, index: int) -> str:
+        """Say what a reference state is from, and its label."""
+        result = self._result
+        if result is None or index >= len(result.labels):
+            return ""
+        said = [result.texts[index]] if index < len(result.texts) else []
+        if len(result.label_names) > 1 or not said:
+            said.append(result.label_names[result.labels[index]])
+        return "\n".join(said)
+
+    def _choose_found(self) -> None:
+        if self.search.found is not None:
+            self.map.choose(self.search.found, ())
+            self.map.setFocus()
+
+    def _show_chosen(self, group: Group) -> None:
+        if self._result is not None:
+            labels, names = self._result.labels, self._result.label_names
+            self.chosen.show_group(group, labels, names, len(self._result.reference))
+            self.note.setVisible(not group)  # there is room for one line
 
     def _mark(self) -> None:
         session = self.session

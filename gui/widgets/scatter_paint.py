@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -40,53 +39,10 @@ _FEW = 8
 
 _ORIGIN = QPointF(0, 0)
 
-MANY = 4000
-"""From this many dots on a cloud has smaller ones."""
-
 
 def _dot(count: int) -> float:
     """Radius of a point among `count` in pixels."""
     return DOT if count < CROWD else SMALL_DOT
-
-
-def cloud_image(
-    cloud: Points,
-    categories: NDArray[np.int64] | None,
-    palette: Sequence[str | None] | None,
-    shown: Range,
-    *,
-    size: QSize,
-    ratio: float,
-) -> QImage:
-    """Draw a cloud (N, 2) into an image of `size` at `ratio` device pixels a pixel.
-
-    `palette` gives a colour for each category, None for grey; None makes the whole cloud grey.
-    """
-    colours = theme.current()
-    width, height = round(size.width() * ratio), round(size.height() * ratio)
-    grey = QColor(colours.muted).rgb() & 0xFFFFFF
-    shades = np.full(len(cloud), grey, np.uint32)
-    if palette and categories is not None:
-        table = np.array(
-            [grey if c is None else QColor(c).rgb() & 0xFFFFFF for c in palette], np.uint32
-        )
-        known = (categories >= 0) & (categories < len(table))
-        shades[known] = table[categories[known]]
-    dots = geometry.rasterise(
-        shown.to_pixels(cloud, size.width(), size.height()) * ratio,
-        width,
-        height,
-        shades,
-        radius=(0.8 if len(cloud) > MANY and not palette else 1.2) * ratio,
-        opacity=0.5 if palette else 0.3,
-    )
-    # The copy outlives the array whose memory the first image borrows.
-    borrowed = QImage(
-        dots.data, width, height, 4 * width, QImage.Format.Format_ARGB32_Premultiplied
-    )
-    image = borrowed.copy()
-    image.setDevicePixelRatio(ratio)
-    return image
 
 
 def paint_axes(
@@ -349,6 +305,26 @@ def _stamp_points(painter: QPainter, at: Points, dot: float) -> None:
     pieces[:, 2:4] = quarters % 4 * side
     pieces[:, 4:] = side
     draw_pieces(painter, pieces, atlas, 1 / ratio)
+
+
+def paint_group(
+    painter: QPainter, at: Points, near: NDArray[np.bool_], tokens: NDArray[np.int64]
+) -> None:
+    """Ring the points that were chosen together, filled, so that they are told from pinned ones."""
+    accent = QColor(theme.current().accent)
+    painter.setPen(QPen(accent, 1.5))
+    accent.setAlpha(80)
+    painter.setBrush(accent)
+    for index in tokens.tolist():
+        if index < len(at) and near[index]:
+            painter.drawEllipse(QPointF(*at[index]), RING + 1, RING + 1)
+
+
+def paint_cloud_hovered(painter: QPainter, centre: QPointF) -> None:
+    """Outline a dot of the cloud."""
+    painter.setPen(QPen(QColor(theme.current().hover), 1.5))
+    painter.setBrush(Qt.BrushStyle.NoBrush)
+    painter.drawEllipse(centre, DOT + 2, DOT + 2)
 
 
 def paint_hovered(
