@@ -33,6 +33,10 @@ LatentPlane = Literal["own", "components"] | tuple[int, int]
 components of its reference μ, or two of its dimensions, counted from 0."""
 
 
+Pooling = Literal["tokens", "mean", "last"]
+"""States of tokens; or of sentences, as the mean of their tokens' states or the last token's."""
+
+
 def frozen(array: NDArray[np.generic]) -> NDArray[np.generic]:
     """Return `array`, made read-only."""
     array.setflags(write=False)
@@ -83,9 +87,10 @@ class ModelInfo:
     there are only input embeddings. `provides` names what views can ask for: ``embedding``,
     ``attention``, ``cross-attention``, ``next`` (a distribution over the next token), ``latent``;
     ``chat`` says that a request may ask for the model's template for conversations.
-    `latent_layers` are the layers for which a latent space is at hand. `source` tells the user
-    where the weights came from; `fingerprint` is the SHA-256 of the weight files. `dtype` is what
-    it computes in, and `precision` how far that is from float32, None if it is or was not measured.
+    `latent_layers` are the layers for which a latent space of token states is at hand, and
+    `sentence_spaces` layer and pooling of those of sentence states. `source` tells the user where
+    the weights came from; `fingerprint` is the SHA-256 of the weight files. `dtype` is what it
+    computes in, and `precision` how far that is from float32, None if it is or was not measured.
     """
 
     name: str
@@ -103,6 +108,7 @@ class ModelInfo:
     provides: frozenset[str]
     decoder_layers: int = 0
     latent_layers: tuple[int, ...] = ()
+    sentence_spaces: tuple[tuple[int, Pooling], ...] = ()
     source: str = ""
     fingerprint: str = ""
     precision: Precision | None = None
@@ -185,11 +191,13 @@ class NextQuery(Query):
 class LatentQuery(Query):
     """Where the tokens' states lie in the latent space kept for `layer` (None: the model's own).
 
-    `plane` is the picture that is wanted; a space that cannot show it shows its own.
+    `plane` is the picture that is wanted; a space that cannot show it shows its own. `states` other
+    than those of tokens ask for the context's sentences in the space of such sentence states.
     """
 
     layer: int | None = None
     plane: LatentPlane = "own"
+    states: Pooling = "tokens"
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,6 +282,10 @@ class NextResult(Result):
 class LatentResult(Result):
     """The posterior q(z|x) = N(mu, exp(logvar)) of each token's state, and its 2-D picture.
 
+    Of sentences, each row is a sentence of the context: `sentences` (T,) are their texts, `ranges`
+    (T, 2) their tokens, half open. Their states are made of their tokens' as they stand in the
+    context, where those the space was trained on were of sentences read alone.
+
     `mu`, `logvar` (T, Z). `xy` (T, 2) and `covariance` (T, 2, 2) are the posterior's mean and
     covariance after the picture's projection. `reference` (N, 2) are held-out states under the same
     projection, `labels` indexes `label_names` (N,). `card` holds the space's measured figures.
@@ -298,6 +310,9 @@ class LatentResult(Result):
     plane: LatentPlane = "own"
     planes: bool = False
     texts: tuple[str, ...] = ()
+    states: Pooling = "tokens"
+    sentences: tuple[str, ...] = ()
+    ranges: Ints | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,28 @@
-"""What the planes of a latent space and their axes are called, on the screen and in print."""
+"""What latent spaces, their planes and axes are called, on the screen and in print."""
 
 from __future__ import annotations
 
-from engine.types import LatentResult
+from engine.types import LatentResult, ModelInfo, Pooling
 
 _SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
+
+
+SENTENCES: dict[Pooling, str] = {"mean": "sentences (mean)", "last": "sentences (last token)"}
+"""What the spaces of sentence states are called."""
+
+
+def layers_of(model: ModelInfo, states: Pooling) -> tuple[int, ...]:
+    """The layers for which there is a latent space of such states."""
+    if states == "tokens":
+        return model.latent_layers
+    return tuple(layer for layer, pooling in model.sentence_spaces if pooling == states)
+
+
+def states_of(model: ModelInfo, wanted: Pooling) -> Pooling:
+    """Whose states to show: as wanted, but of sentences where there is nothing else."""
+    if wanted == "tokens" and not model.latent_layers and model.sentence_spaces:
+        return model.sentence_spaces[0][1]
+    return wanted
 
 
 def dimension(index: int) -> str:

@@ -22,13 +22,12 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from engine.errors import UserError
-from engine.latent.card import Pooling
 from engine.latent.corpus_passes import Passes
 from engine.latent.corpus_sentences import LONGEST, marks, plain, spans
 from engine.latent.corpus_texts import Text, named, read_texts
 from engine.latent.tensors import write
 from engine.models.loader import Loaded
-from engine.types import Kind, Progress
+from engine.types import Kind, Pooling, Progress
 
 __all__ = ["Pooling", "Text", "read_texts"]  # given on
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 import gui.figures
 from engine.errors import UserError
-from engine.types import LatentPlane, ModelInfo, Query, Result, Snapshot, Stack
+from engine.types import LatentPlane, ModelInfo, Pooling, Query, Result, Snapshot, Stack
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -31,7 +31,7 @@ class FigureOptions:
     `layer` None is the model's middle. `head` None is the mean over heads in a picture and all
     heads in the numbers. `stack` None is the model's first. `picture` is how attention is drawn:
     as a map, or as lines from the queries to the keys. `temperature` is that of the next tokens.
-    `plane` is that of a latent space.
+    `plane` is that of a latent space, `states` whose states it shows.
     """
 
     layer: int | None = None
@@ -41,6 +41,7 @@ class FigureOptions:
     picture: Literal["map", "lines"] = "map"
     temperature: float = 1.0
     plane: LatentPlane = "own"
+    states: Pooling = "tokens"
 
     def stack_of(self, model: ModelInfo) -> Stack:
         """The stack that is meant, of those `model` has."""

@@ -9,13 +9,9 @@ from dataclasses import replace
 import numpy as np
 from PySide6.QtCore import QSize, Qt, Signal
 from PySide6.QtGui import (
-    QColor,
     QFocusEvent,
-    QIcon,
     QKeySequence,
-    QPainter,
     QPalette,
-    QPixmap,
     QShortcut,
 )
 from PySide6.QtWidgets import (
@@ -23,22 +19,22 @@ from PySide6.QtWidgets import (
     QComboBox,
     QHBoxLayout,
     QSizePolicy,
-    QToolButton,
     QVBoxLayout,
     QWidget,
 )
 from superqt import QElidingLabel, QFlowLayout
 
-from engine.types import LatentQuery, LatentResult, Query, Snapshot
+from engine.types import LatentQuery, LatentResult, Pooling, Query, Snapshot
 from gui import theme
 from gui.figures.spec import FigureOptions
 from gui.glossary import tip
-from gui.planes import axis_names, said
+from gui.planes import SENTENCES, axis_names, said
 from gui.session import Session
 from gui.view import View, ViewSpec
 from gui.widgets.cloud_search import CloudSearch
 from gui.widgets.decoding import Decoding
 from gui.widgets.group_line import GroupLine
+from gui.widgets.label_legend import LabelLegend
 from gui.widgets.lasso import Group
 from gui.widgets.legend import number
 from gui.widgets.plane_choice import PlaneChoice
@@ -107,8 +103,12 @@ class LatentView(View):
         self.layers.setAccessibleName("Layer of the latent space")
         self.layers.setToolTip(
             "<p>Which layer's latent space is shown. A space is trained on the states of one "
-            "layer; the first choice follows the layer that everything else shows.</p>"
+            "layer; the first choice follows the layer that everything else shows. In a space of "
+            "<b>sentences</b> a point is a sentence of the context: the mean of its tokens' states "
+            "or the last one's, as they stand in the context. The dots behind are sentences that "
+            "were read alone.</p>"
         )
+        self._entries: list[tuple[str, int | None, Pooling]] = []
         self.colours = QCheckBox("colour by label")
         self.colours.setFont(theme.ui_font(theme.SMALL))
         self.colours.setAccessibleName("Colour the reference states by their label")
@@ -122,7 +122,7 @@ class LatentView(View):
         self.map.set_cloud_readout(self.read_dot)
         self.map.lasso_button.show()
         self.decoding = Decoding(session, self.map, self)
-        self.legend = _Legend()
+        self.legend = LabelLegend()
         self.note = QElidingLabel()
         self.note.setFont(theme.tabular(theme.ui_font(theme.SMALL)))
         self.note.setForegroundRole(QPalette.ColorRole.PlaceholderText)
@@ -176,10 +176,8 @@ class LatentView(View):
         self.map.groupChosen.connect(self._show_chosen)
         self.map.groupChosen.connect(self.groupChosen)
         self.chosen.letGo.connect(lambda: self.map.choose((), ()))
-        self.map.pointHovered.connect(lambda i: session.hover(i if i >= 0 else None))
-        self.map.pointClicked.connect(
-            lambda i: session.select(i if i != session.selected else None)
-        )
+        self.map.pointHovered.connect(lambda row: session.hover(self._token(row)))
+        self.map.pointClicked.connect(self._select)
         session.modelChanged.connect(self._refresh)
         session.layerChanged.connect(self._refresh)
         for signal in (session.selectionChanged, session.hoverChanged, session.pinsChanged):
@@ -191,18 +189,29 @@ class LatentView(View):
     @property
     def layer(self) -> int | None:
         """The layer whose space is asked for; None leaves it to the engine."""
-        chosen = self.layers.currentData()
-        if isinstance(chosen, int):
+        _, chosen, _ = self._entry
+        if chosen is not None:
             return chosen
         layers = self.session.model.latent_layers if self.session.model else ()
         return nearest_layer(layers, self.session.layer)
+
+    @property
+    def states(self) -> Pooling:
+        """Whose states are shown: tokens', or those of sentences."""
+        return self._entry[2]
+
+    @property
+    def _entry(self) -> tuple[str, int | None, Pooling]:
+        index = self.layers.currentIndex()
+        return self._entries[index] if 0 <= index < len(self._entries) else ("", None, "tokens")
 
     def queries(self) -> tuple[Query, ...]:
         """Ask for the space of the chosen layer or the session's nearest, and what is decoded."""
         model = self.session.model
         if model is not None and "latent" not in model.provides:
             return ()
-        return (LatentQuery(self.layer, self.plane.plane), *self.decoding.queries())
+        own = LatentQuery(self.layer, self.plane.plane, self.states)
+        return (own, *self.decoding.queries())
 
     def render_snapshot(self, snapshot: Snapshot) -> None:
         """Draw the path that `snapshot` answers with; keep the last one where it has none."""
@@ -217,9 +226,12 @@ class LatentView(View):
             tokens = snapshot.target_tokens
         self._labels = [token_label(token.text) for token in tokens[:count]]
         self._labels += [f"#{index}" for index in range(len(self._labels), count)]
+        if result.ranges is not None:
+            self._labels = list(result.sentences)
+        self.map.set_large(result.ranges is not None)
         self.map.set_axes(*axis_names(result))
         self.plane.set_result(result)
-        if before is not None and (before.layer, before.plane) != (result.layer, result.plane):
+        if before is not None and _picture(before) != _picture(result):
             self.map.by_hand = False  # the part that was looked at was one of another picture
         if before is None or before.reference is not result.reference:
             self.map.set_cloud(result.reference, _categories(result))
@@ -233,7 +245,7 @@ class LatentView(View):
             texts = result.texts if len(result.texts) == len(called) else ()
             self.map.choose((), ())
             self.search.set_reference(texts, called)
-        self.decoding.set_latent(result)
+        self._decode(result)
         told = figures(result.card, width)
         self.note.setText(told)
         self.note.setAccessibleName(told)
@@ -242,19 +254,27 @@ class LatentView(View):
         self._mark()
 
     def figure_options(self) -> FigureOptions:
-        """What is on the screen: the layer and the plane that were chosen here."""
-        return replace(super().figure_options(), layer=self.layer, plane=self.plane.plane)
+        """What is on the screen: the layer, the states and the plane that were chosen here."""
+        return replace(
+            super().figure_options(),
+            layer=self.layer,
+            plane=self.plane.plane,
+            states=self.states,
+        )
 
     def caption(self) -> str:
         """Layer of the space, number of tokens, and how many coordinates it has."""
         if self._result is None:
             return f"layer {self.layer}" if self.layer is not None else ""
-        tokens, width = self._result.mu.shape
-        plural = "s" * (tokens != 1)
+        count, width = self._result.mu.shape
+        what = "token" if self._result.ranges is None else "sentence"
+        what += "s" * (count != 1)
+        if self._result.states != "tokens":
+            what += SENTENCES[self._result.states].removeprefix("sentences")
         plane = ""
         if width > 2:
             plane = f", {said(self._result)} of {width} dimensions"
-        return f"layer {self._result.layer} · path of {tokens} token{plural}{plane}"
+        return f"layer {self._result.layer} · path of {count} {what}{plane}"
 
     # --- what is drawn ---------------------------------------------------------------------------
 
@@ -262,20 +282,22 @@ class LatentView(View):
         """Offer the layers the model has a space for, keeping the choice where it still is one."""
         model = self.session.model
         layers = model.latent_layers if model is not None else ()
-        chosen = self.layers.currentData()
+        sentences = model.sentence_spaces if model is not None else ()
+        chosen = self._entry
         near = nearest_layer(layers, self.session.layer)
-        entries: list[tuple[str, int | None]] = [(f"nearest: layer {near}", None)]
-        entries += [(f"layer {layer}", layer) for layer in layers]
-        if entries != [
-            (self.layers.itemText(i), self.layers.itemData(i)) for i in range(self.layers.count())
-        ]:
+        entries: list[tuple[str, int | None, Pooling]] = []
+        if layers or not sentences:
+            entries = [(f"nearest: layer {near}", None, "tokens")]
+        entries += [(f"layer {layer}", layer, "tokens") for layer in layers]
+        entries += [(f"layer {layer} · {SENTENCES[how]}", layer, how) for layer, how in sentences]
+        if entries != self._entries:
+            self._entries = entries
             self.layers.clear()
-            for text, layer in entries:
-                self.layers.addItem(text, layer)
-            self.layers.setCurrentIndex(max(0, self.layers.findData(chosen)))
-        several = len(layers) > 1
+            self.layers.addItems([text for text, *_ in entries])
+            kept = [index for index, entry in enumerate(entries) if entry[1:] == chosen[1:]]
+            self.layers.setCurrentIndex(kept[0] if kept else 0)
         labelled = self._result is not None and len(self._result.label_names) > 1
-        self.layers.setVisible(several)
+        self.layers.setVisible(len(layers) + len(sentences) > 1)
         self.colours.setVisible(labelled)
 
     def _colour(self) -> None:
@@ -296,7 +318,7 @@ class LatentView(View):
         self._colour()
 
     def read_out(self, index: int) -> str:
-        """Say a token, its μ and its σ along each axis of the picture."""
+        """Say a token or sentence, its μ and its σ along each axis of the picture."""
         result = self._result
         if result is None or index >= len(self._labels):
             return ""
@@ -304,7 +326,8 @@ class LatentView(View):
         with np.errstate(invalid="ignore"):
             spread = np.sqrt(np.diagonal(result.covariance[index]))
         across, up = (number(float(value)) for value in spread)
-        return f"{self._labels[index]}, token {index}\nμ = ({x}, {y})\nσ = ({across}, {up})"
+        what = "token" if result.ranges is None else "sentence"
+        return f"{self._labels[index]}, {what} {index}\nμ = ({x}, {y})\nσ = ({across}, {up})"
 
     def read_dot(self, index: int) -> str:
         """Say what a reference state is from, and its label."""
@@ -324,12 +347,46 @@ class LatentView(View):
     def _show_chosen(self, group: Group) -> None:
         if self._result is not None:
             labels, names = self._result.labels, self._result.label_names
-            self.chosen.show_group(group, labels, names, len(self._result.reference))
+            noun = "token" if self._result.ranges is None else "sentence"
+            self.chosen.show_group(group, labels, names, len(self._result.reference), noun)
             self.note.setVisible(not group)  # there is room for one line
 
     def _mark(self) -> None:
         session = self.session
-        self.map.set_marks(Marks(session.hovered, session.selected, session.pinned))
+        pinned = frozenset(row for row in map(self._row, session.pinned) if row is not None)
+        marks = Marks(self._row(session.hovered), self._row(session.selected), pinned)
+        self.map.set_marks(marks)
+
+    def _row(self, token: int | None) -> int | None:
+        """The point that stands for a token: its own, or that of its sentence."""
+        ranges = self._result.ranges if self._result is not None else None
+        if ranges is None or token is None:
+            return token
+        rows = np.flatnonzero((ranges[:, 0] <= token) & (token < ranges[:, 1]))
+        return int(rows[0]) if len(rows) else None
+
+    def _token(self, row: int) -> int | None:
+        """The token a point stands for; of a sentence the first one."""
+        ranges = self._result.ranges if self._result is not None else None
+        if ranges is None:
+            return row if row >= 0 else None
+        return int(ranges[row, 0]) if 0 <= row < len(ranges) else None
+
+    def _select(self, row: int) -> None:
+        again = row == self._row(self.session.selected)
+        self.session.select(None if again else self._token(row))
+
+    def _decode(self, result: LatentResult) -> None:
+        """Let points be decoded in a space of tokens: a sentence's state is put nowhere."""
+        decoding, able = self.decoding, result.ranges is None
+        if able:
+            decoding.set_latent(result)
+        elif decoding.toggle.isChecked() or decoding.way.currentIndex():
+            decoding.toggle.setChecked(False)
+            decoding.way.setCurrentIndex(0)
+            decoding.refresh()
+        decoding.toggle.setVisible(able)
+        decoding.way.setVisible(able)
 
     def focusInEvent(self, event: QFocusEvent) -> None:
         """Hand the focus to the map, which the keys are for."""
@@ -340,66 +397,14 @@ class LatentView(View):
         return QSize(200, 140)
 
 
+def _picture(result: LatentResult) -> tuple[object, ...]:
+    """What tells one picture of a space from another."""
+    return result.layer, result.plane, result.states
+
+
 def _categories(result: LatentResult) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]] | None:
     """The label of each reference state, if each has one."""
     return result.labels if len(result.labels) == len(result.reference) else None
-
-
-class _Legend(QWidget):
-    """The labels with their colours; choosing one leaves the others grey."""
-
-    chosen = Signal(int)
-    """The label that alone is coloured, −1 for all of them."""
-
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.setAccessibleName("Labels of the reference states")
-        self._flow = QFlowLayout(self)
-        self._flow.setContentsMargins(8, 0, 8, 4)
-        self._flow.setHorizontalSpacing(4)
-        self._flow.setVerticalSpacing(0)
-        self.buttons: list[QToolButton] = []
-
-    def set_names(self, names: Sequence[str]) -> None:
-        """Show these labels, none of them chosen."""
-        for button in self.buttons:
-            self._flow.removeWidget(button)
-            button.deleteLater()
-        self.buttons = []
-        for index, name in enumerate(names):
-            button = QToolButton()
-            button.setText(name)
-            button.setIcon(_dot(theme.category(index)))
-            button.setIconSize(QSize(12, 12))
-            button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
-            button.setFont(theme.ui_font(theme.SMALL))
-            button.setAutoRaise(True)
-            button.setCheckable(True)
-            button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
-            button.setAccessibleName(f"Colour only {name}")
-            button.setToolTip(f"Colour only the states of {name}; once more for all labels.")
-            button.clicked.connect(lambda on, index=index: self._choose(index if on else -1))
-            self._flow.addWidget(button)
-            self.buttons.append(button)
-
-    def _choose(self, index: int) -> None:
-        for at, button in enumerate(self.buttons):
-            button.setChecked(at == index)
-        self.chosen.emit(index)
-
-
-def _dot(colour: str) -> QIcon:
-    """A filled circle, sharp at two device pixels a pixel."""
-    picture = QPixmap(24, 24)
-    picture.fill(Qt.GlobalColor.transparent)
-    painter = QPainter(picture)
-    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-    painter.setPen(Qt.PenStyle.NoPen)
-    painter.setBrush(QColor(colour))
-    painter.drawEllipse(4, 4, 16, 16)
-    painter.end()
-    picture.setDevicePixelRatio(2)
-    return QIcon(picture)
 
 
 VIEW = ViewSpec(

@@ -77,6 +77,7 @@ class ScatterMap(CloudPlane):
         self._marks = NO_MARKS
         self._under_mouse = -1
         self._version = 0
+        self._large = False
         self._base: QPixmap | None = None
         self._base_key: tuple[object, ...] = ()
         self._ground: QPixmap | None = None
@@ -162,6 +163,12 @@ class ScatterMap(CloudPlane):
         """Name the axes."""
         if (across, up) != self._titles:
             self._titles = (across, up)
+            self.update()
+
+    def set_large(self, large: bool) -> None:
+        """Draw points larger than usual: each stands for more than a token."""
+        if large != self._large:
+            self._large = large
             self.update()
 
     def set_message(self, text: str) -> None:
@@ -267,7 +274,7 @@ class ScatterMap(CloudPlane):
         ratio = self.devicePixelRatioF()
         place = (seen, self.size(), ratio, colours.dark, self.cloud.version)
         marks = (self._marks.selected, self._marks.pinned, self.group)
-        key = (*place, self._version, self.share, marks, self._titles, self.joined)
+        key = (*place, self._version, self.share, marks, self._titles, self.joined, self._large)
         if self._base is None or key != self._base_key:
             base = self._painted_ground(colours, seen, place).copy()
             painter = QPainter(base)
@@ -313,7 +320,7 @@ class ScatterMap(CloudPlane):
         if self.joined:
             paint.paint_path(painter, at, self.size(), self._old_steps)
         paint.paint_group(painter, at, near, self.group.tokens)
-        paint.paint_points(painter, at, near, self._marks, placer)
+        paint.paint_points(painter, at, near, self._marks, placer, large=self._large)
         self.written = paint_labels(
             painter,
             at,

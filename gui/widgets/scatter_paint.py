@@ -28,6 +28,9 @@ from gui.widgets.token_axis import Marks
 DOT, SMALL_DOT, CROWD = 3.5, 2.5, 150
 """Radius of a point in pixels, and that of points from `CROWD` of them on."""
 
+LARGE = 6.0
+"""Radius of a point that stands for a sentence."""
+
 RING = 6.5
 """Radius of a selected or pinned point in pixels."""
 
@@ -255,12 +258,19 @@ def _paint_arrow(painter: QPainter, start: QPointF, end: QPointF, ink: QColor) -
 
 
 def paint_points(
-    painter: QPainter, at: Points, near: NDArray[np.bool_], marks: Marks, placer: LabelPlacer
+    painter: QPainter,
+    at: Points,
+    near: NDArray[np.bool_],
+    marks: Marks,
+    placer: LabelPlacer,
+    *,
+    large: bool = False,
 ) -> None:
-    """Draw the points in view: ringed where pinned, large and in the accent where selected."""
+    """Draw the points in view: ringed where pinned, larger and in the accent where selected."""
     colours = theme.current()
     accent, ground = QColor(colours.accent), QColor(colours.panel)
-    dot = _dot(len(at))
+    dot = LARGE if large else _dot(len(at))
+    ring = max(RING, dot + 2.5)
     painter.setPen(QPen(ground, 1))
     painter.setBrush(QColor(colours.text))
     placer.take_points(at[near], dot)
@@ -273,11 +283,11 @@ def paint_points(
     painter.setBrush(Qt.BrushStyle.NoBrush)
     for pinned in marks.pinned:
         if 0 <= pinned < len(at) and near[pinned]:
-            painter.drawEllipse(QPointF(*at[pinned]), RING, RING)
+            painter.drawEllipse(QPointF(*at[pinned]), ring, ring)
     if marks.selected is not None and 0 <= marks.selected < len(at) and near[marks.selected]:
         painter.setPen(QPen(ground, 1.5))
         painter.setBrush(accent)
-        painter.drawEllipse(QPointF(*at[marks.selected]), RING, RING)
+        painter.drawEllipse(QPointF(*at[marks.selected]), ring, ring)
 
 
 def _stamp_points(painter: QPainter, at: Points, dot: float) -> None:
