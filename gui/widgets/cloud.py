@@ -20,8 +20,8 @@ from gui import theme
 from gui.widgets import scatter_geometry as geometry
 from gui.widgets.scatter_geometry import Box, Points, Range
 
-MANY = 4000
-"""From this many dots on a cloud has smaller ones."""
+FEW, MANY = 400, 4000
+"""A cloud of fewer dots has larger ones, and one of more has smaller ones."""
 
 FOUND, RINGED = 2.4, 3.4
 """Radius in pixels of a dot that was searched for, and of the ring round a chosen one."""
@@ -217,14 +217,16 @@ class Cloud:
         order = self._order[near[self._order]]
         shades = self._shades(QColor(colours.muted).rgb() & 0xFFFFFF)
         searched = self.found is not None
-        small = len(self.xy) > MANY and not self.palette
+        radius = 2.0 if len(self.xy) < FEW else 1.2
+        if len(self.xy) > MANY and not self.palette:
+            radius = 0.8
         opacity = 0.5 if self.palette else 0.3
         part = geometry.rasterise(
             at[order].astype(np.float64),
             width,
             height,
             shades[order],
-            radius=(0.8 if small else 1.2) * ratio,
+            radius=radius * ratio,
             opacity=opacity / 2 if searched else opacity,
         )
         marked = np.zeros(len(self.xy), np.bool_)

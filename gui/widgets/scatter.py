@@ -13,7 +13,7 @@ from typing import cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from PySide6.QtCore import QEvent, QPointF, QRectF, Qt, Signal
+from PySide6.QtCore import QEvent, QPointF, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QColor, QKeyEvent, QPainter, QPaintEvent, QPen, QPixmap
 from PySide6.QtWidgets import QWidget
 
@@ -21,6 +21,7 @@ from gui import theme
 from gui.widgets import scatter_geometry as geometry
 from gui.widgets import scatter_paint as paint
 from gui.widgets.cloud_plane import CloudPlane
+from gui.widgets.drag_layer import DragLayer
 from gui.widgets.readout import draw_readout
 from gui.widgets.scatter_geometry import Box, LabelPlacer, Points, Range
 from gui.widgets.scatter_labels import FittedTexts, paint_labels
@@ -85,6 +86,7 @@ class ScatterMap(CloudPlane):
         self._ground_placer = LabelPlacer(0, 0)
         self._old_steps = paint.OldSteps()
         self._fitted = FittedTexts()
+        self._drag_layer = DragLayer()
 
     # --- what is shown ---------------------------------------------------------------------------
 
@@ -258,7 +260,10 @@ class ScatterMap(CloudPlane):
             flags = Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap
             painter.drawText(self.rect().adjusted(12, 4, -12, -4), flags, self._message)
         else:
-            painter.drawPixmap(0, 0, self._painted_base(colours, seen))
+            if self.dragged:
+                self._paint_dragged(painter, colours, seen)
+            else:
+                painter.drawPixmap(0, 0, self._painted_base(colours, seen))
             painter.setRenderHint(QPainter.RenderHint.Antialiasing)
             self._paint_hovered(painter)
             self._lasso.paint(painter)
@@ -271,18 +276,42 @@ class ScatterMap(CloudPlane):
 
     def _painted_base(self, colours: theme.Theme, seen: Range) -> QPixmap:
         """Everything but what the mouse changes, painted again only when it has to be."""
-        ratio = self.devicePixelRatioF()
-        place = (seen, self.size(), ratio, colours.dark, self.cloud.version)
-        marks = (self._marks.selected, self._marks.pinned, self.group)
-        key = (*place, self._version, self.share, marks, self._titles, self.joined, self._large)
+        self._drag_layer.forget()
+        place = self._place(colours, seen)
+        key = (*place, *self._what(), self._titles)
         if self._base is None or key != self._base_key:
             base = self._painted_ground(colours, seen, place).copy()
             painter = QPainter(base)
             painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-            self._paint_points(painter, seen)
+            placer = self._ground_placer.copy()
+            self.written = self._paint_points(painter, self.size(), placer, self._old_steps)
             painter.end()
             self._base, self._base_key = base, key
         return self._base
+
+    def _place(self, colours: theme.Theme, seen: Range) -> tuple[object, ...]:
+        """What the ground depends on."""
+        return (seen, self.size(), self.devicePixelRatioF(), colours.dark, self.cloud.version)
+
+    def _what(self) -> tuple[object, ...]:
+        """What the picture of the points depends on, wherever they are seen."""
+        marks = (self._marks.selected, self._marks.pinned, self.group)
+        return (self._version, self.share, marks, self.joined, self._large)
+
+    def _paint_dragged(self, painter: QPainter, colours: theme.Theme, seen: Range) -> None:
+        """Paint the ground anew, and the points as they were drawn when the dragging began."""
+        place = self._place(colours, seen)
+        painter.drawPixmap(0, 0, self._painted_ground(colours, seen, place))
+
+        def draw(inner: QPainter, size: QSize) -> dict[int, QRectF]:
+            placer = LabelPlacer(size.width(), size.height())
+            return self._paint_points(inner, size, placer, None)
+
+        key = (*self._what(), colours.dark)
+        self._drag_layer.paint(painter, seen, self.size(), key, draw)
+        index = self._marks.hovered
+        box = self._drag_layer.written(index) if index is not None else None
+        self.written = {} if index is None or box is None else {index: box}
 
     def _painted_ground(
         self, colours: theme.Theme, seen: Range, place: tuple[object, ...]
@@ -308,20 +337,27 @@ class ScatterMap(CloudPlane):
             self._ground, self._ground_key = ground, key
         return self._ground
 
-    def _paint_points(self, painter: QPainter, seen: Range) -> None:
-        at = self.pixels()
-        beyond = (self.width() + MARGIN, self.height() + MARGIN)
+    def _paint_points(
+        self,
+        painter: QPainter,
+        size: QSize,
+        placer: LabelPlacer,
+        old_steps: paint.OldSteps | None,
+    ) -> dict[int, QRectF]:
+        """Draw the points onto a map of `size`; tell where which labels were written."""
+        assert self.seen is not None
+        at = self.seen.to_pixels(self.drawn_positions(), size.width(), size.height())
+        beyond = (size.width() + MARGIN, size.height() + MARGIN)
         near: NDArray[np.bool_] = np.asarray(((at >= -MARGIN) & (at <= beyond)).all(axis=1))
-        placer = self._ground_placer.copy()
         if self._covariance is not None:
             paint.paint_ellipses(
-                painter, at, near, self._covariance, scale=seen.scale, marks=self._marks
+                painter, at, near, self._covariance, scale=self.seen.scale, marks=self._marks
             )
         if self.joined:
-            paint.paint_path(painter, at, self.size(), self._old_steps)
+            paint.paint_path(painter, at, size, old_steps)
         paint.paint_group(painter, at, near, self.group.tokens)
         paint.paint_points(painter, at, near, self._marks, placer, large=self._large)
-        self.written = paint_labels(
+        return paint_labels(
             painter,
             at,
             near,

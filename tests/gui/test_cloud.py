@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.path import Path
-from PySide6.QtCore import QPoint, QPointF, QSize, Qt
+from PySide6.QtCore import QPoint, QPointF, QRectF, QSize, Qt
 from PySide6.QtGui import QImage
 
 from gui import theme
@@ -15,6 +15,7 @@ from gui.widgets.cloud import Cloud
 from gui.widgets.lasso import Group, Lasso, inside
 from gui.widgets.scatter import ScatterMap
 from gui.widgets.scatter_geometry import Range
+from gui.widgets.token_axis import Marks
 
 SIZE = QSize(120, 90)
 SEEN = Range(0.0, 0.0, 20.0)
@@ -305,3 +306,75 @@ def test_a_nearer_token_goes_before_a_dot(plot, qtbot):
     plot.grab()
     assert said[-1] == 0
     assert hovered == [2, -1]
+
+
+# --- dragging points -----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def walk(qtbot):
+    def make(labels):
+        made = ScatterMap("walk", joined=True)
+        qtbot.addWidget(made)
+        made.resize(400, 300)
+        made.show()
+        dice = np.random.default_rng(0)
+        xy = dice.normal(size=(60, 2))
+        made.set_points(xy, [labels] * 60, np.tile(np.eye(2) * 0.02, (60, 1, 1)))
+        made.set_cloud(dice.normal(size=(900, 2)))
+        made.grab()
+        return made
+
+    return make
+
+
+def picture_of(widget):
+    image = widget.grab().toImage().convertToFormat(QImage.Format.Format_RGB32)
+    flat = np.frombuffer(image.constBits(), np.uint8)
+    return flat.reshape(image.height(), image.width(), 4)[..., :3].astype(int)
+
+
+def drag(qtbot, plot, *by):
+    at = QPoint(200, 150)
+    qtbot.mousePress(plot, Qt.MouseButton.LeftButton, pos=at)
+    for step in by:
+        at += QPoint(*step)
+        qtbot.mouseMove(plot, at)
+        plot.grab()
+    return at
+
+
+def test_a_drag_draws_the_points_once_and_shows_what_drawing_anew_would(walk, qtbot):
+    plot = walk("")
+    at = drag(qtbot, plot, (20, 5), (31, -40), (-8, 12))
+    assert plot.dragged
+    dragged = picture_of(plot)
+    assert plot._drag_layer.drawings == 1
+    qtbot.mouseRelease(plot, Qt.MouseButton.LeftButton, pos=at)
+    assert not plot.dragged
+    anew = picture_of(plot)
+    assert (np.abs(dragged - anew).max(axis=-1) > 8).mean() < 0.002
+    other = walk("")
+    assert (np.abs(dragged - picture_of(other)).max(axis=-1) > 8).mean() > 0.05
+
+
+def test_far_away_there_is_room_again(walk, qtbot):
+    plot = walk("")
+    at = drag(qtbot, plot, (20, 0), *[(100, 0)] * 5)
+    assert plot._drag_layer.drawings == 2
+    qtbot.mouseRelease(plot, Qt.MouseButton.LeftButton, pos=at)
+
+
+def test_what_changes_while_it_is_dragged_is_shown(walk, qtbot):
+    plot = walk("label")
+    at = drag(qtbot, plot, (20, 0), (15, 3))
+    before = picture_of(plot)
+    plot.set_marks(Marks(hovered=4, selected=3))
+    after = picture_of(plot)
+    assert (before != after).any()
+    assert plot._drag_layer.drawings == 2
+    box = plot.written.get(4)
+    assert box is None or QRectF(plot.rect()).intersects(box)
+    plot.set_points(np.zeros((2, 2)), ["x", "y"])
+    assert (picture_of(plot) != after).any()
+    qtbot.mouseRelease(plot, Qt.MouseButton.LeftButton, pos=at)
