@@ -22,7 +22,7 @@ from engine import memory, precision
 from engine.errors import Cancelled, UserError
 from engine.models.families.decoder import common_prefix
 from engine.models.families.spec import Ran
-from engine.models.loader import Loaded, load_steps
+from engine.models.loader import Loaded, load_steps, with_spaces
 from engine.models.store import ModelSource
 from engine.models.text import without_surrogates
 from engine.probes.spec import Answer, NotAnswerable, Pass, probe_specs, wait_for
@@ -105,10 +105,10 @@ class Engine:
         return loaded.info
 
     def take_space(self, path: Path) -> ModelInfo | None:
-        """Open a space that was just made of the model's token states, in place of its layer's own.
+        """Open a space that was just made, in place of the one of the same layer and states.
 
         What was encoded with the one before is forgotten. Returns what the model provides now;
-        None, and nothing changes, for a space of sentences or of another model.
+        None, and nothing changes, for a space of another model.
 
         Raises
         ------
@@ -122,15 +122,15 @@ class Engine:
             return None
         space = load(path, loaded.reader.device)
         layer, card = space.card.layer, space.card
-        if card.states != "tokens" or card.fingerprint != loaded.info.fingerprint:
+        if card.fingerprint != loaded.info.fingerprint:
             return None
-        spaces = {**loaded.spaces, layer: space}
-        info = replace(
-            loaded.info,
-            provides=loaded.info.provides | {"latent"},
-            latent_layers=tuple(sorted(spaces)),
-        )
-        self.loaded = replace(loaded, info=info, spaces=spaces)
+        spaces, sentences = loaded.spaces, loaded.sentence_spaces
+        if card.states == "tokens":
+            spaces = {**spaces, layer: space}
+        else:
+            sentences = {**sentences, (layer, card.pooling): space}
+        info = with_spaces(loaded.info, spaces, sentences)
+        self.loaded = replace(loaded, info=info, spaces=spaces, sentence_spaces=sentences)
         if self._trace is not None:
             for memo in (f"latent {layer}", "decode"):
                 self._trace.memos.pop(memo, None)
@@ -210,6 +210,7 @@ class Engine:
             return Snapshot(request, loaded.info, tokens, notice=notice)
         self._make_room(loaded, tokens, targets, request)
         passed, ran, run_ms = self._run(loaded, tokens, targets, cancelled)
+        passed = replace(passed, text=without_surrogates(request.text))
         results, refused = self._results(passed, request.queries)
         return Snapshot(
             request=request,

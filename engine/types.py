@@ -28,6 +28,15 @@ Stack = Literal["encoder", "decoder", "cross"]
 """Which attention of a model is meant. A model with one stack only has its own."""
 
 
+LatentPlane = Literal["own", "components"] | tuple[int, int]
+"""Which plane of a latent space is drawn: the one it was made with, the first two principal
+components of its reference μ, or two of its dimensions, counted from 0."""
+
+
+Pooling = Literal["tokens", "mean", "last"]
+"""States of tokens; or of sentences, as the mean of their tokens' states or the last token's."""
+
+
 def frozen(array: NDArray[np.generic]) -> NDArray[np.generic]:
     """Return `array`, made read-only."""
     array.setflags(write=False)
@@ -78,9 +87,10 @@ class ModelInfo:
     there are only input embeddings. `provides` names what views can ask for: ``embedding``,
     ``attention``, ``cross-attention``, ``next`` (a distribution over the next token), ``latent``;
     ``chat`` says that a request may ask for the model's template for conversations.
-    `latent_layers` are the layers for which a latent space is at hand. `source` tells the user
-    where the weights came from; `fingerprint` is the SHA-256 of the weight files. `dtype` is what
-    it computes in, and `precision` how far that is from float32, None if it is or was not measured.
+    `latent_layers` are the layers for which a latent space of token states is at hand, and
+    `sentence_spaces` layer and pooling of those of sentence states. `source` tells the user where
+    the weights came from; `fingerprint` is the SHA-256 of the weight files. `dtype` is what it
+    computes in, and `precision` how far that is from float32, None if it is or was not measured.
     """
 
     name: str
@@ -98,6 +108,7 @@ class ModelInfo:
     provides: frozenset[str]
     decoder_layers: int = 0
     latent_layers: tuple[int, ...] = ()
+    sentence_spaces: tuple[tuple[int, Pooling], ...] = ()
     source: str = ""
     fingerprint: str = ""
     precision: Precision | None = None
@@ -178,9 +189,15 @@ class NextQuery(Query):
 
 @dataclass(frozen=True, slots=True)
 class LatentQuery(Query):
-    """Where the tokens' states lie in the latent space kept for `layer` (None: the model's own)."""
+    """Where the tokens' states lie in the latent space kept for `layer` (None: the model's own).
+
+    `plane` is the picture that is wanted; a space that cannot show it shows its own. `states` other
+    than those of tokens ask for the context's sentences in the space of such sentence states.
+    """
 
     layer: int | None = None
+    plane: LatentPlane = "own"
+    states: Pooling = "tokens"
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,14 +282,20 @@ class NextResult(Result):
 class LatentResult(Result):
     """The posterior q(z|x) = N(mu, exp(logvar)) of each token's state, and its 2-D picture.
 
+    Of sentences, each row is a sentence of the context: `sentences` (T,) are their texts, `ranges`
+    (T, 2) their tokens, half open. Their states are made of their tokens' as they stand in the
+    context, where those the space was trained on were of sentences read alone.
+
     `mu`, `logvar` (T, Z). `xy` (T, 2) and `covariance` (T, 2, 2) are the posterior's mean and
-    covariance after the picture's projection (the first two dimensions of μ, or the first two
-    principal components of the reference μ: the card's ``plane`` says which). `reference` (N, 2)
-    are held-out states under the same projection, `labels` indexes `label_names` (N,). `card` holds
-    the space's measured figures. `axes` (Z, 2) are the projection's orthonormal columns, which lead
-    from a point of the picture back into the space; None where they are not told. `reference_mu`
-    (N, Z) are the reference states' μ and `reference_texts` the texts they are of, one for each;
-    None and empty where the space keeps none.
+    covariance after the picture's projection. `reference` (N, 2) are held-out states under the same
+    projection, `labels` indexes `label_names` (N,). `card` holds the space's measured figures.
+    `axes` (Z, 2) are the projection's orthonormal columns, which lead from a point of the picture
+    back into the space; None where they are not told. `plane` is the picture that is shown; the
+    space's own is the first two dimensions of μ, or the first two principal components of the
+    reference μ: the card's ``plane`` says which. `planes` says whether there are others than that.
+    `texts` (N,) are excerpts of what the reference states are from, or empty; in those of tokens
+    the token is ``‹marked›``. `reference_mu` (N, Z) are the reference states' μ; None where the
+    space keeps none.
     """
 
     layer: int
@@ -286,7 +309,12 @@ class LatentResult(Result):
     card: Mapping[str, object]
     axes: Floats | None = None
     reference_mu: Floats | None = None
-    reference_texts: tuple[str, ...] = ()
+    plane: LatentPlane = "own"
+    planes: bool = False
+    texts: tuple[str, ...] = ()
+    states: Pooling = "tokens"
+    sentences: tuple[str, ...] = ()
+    ranges: Ints | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -413,86 +441,3 @@ class JobDone:
     job: str
     value: object = None
     cancelled: bool = False
-
-
-# --- walking through a latent space --------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class DecodeQuery(Query):
-    """What the model says next with a decoded point in place of one token's state.
-
-    `points` are decoded in one batch, each Z numbers: one for the mouse, a row of them for a
-    slider's strip or the way between two points (`engine.latent.paths` makes such rows). The state
-    that is replaced is that of token `position` (None: the last) at the depth of the space of
-    `layer` (None: the model's own). `count` is how many likeliest tokens are told: those after the
-    first `stop` tokens (None: after all), at least those up to `position`.
-    """
-
-    points: tuple[tuple[float, ...], ...]
-    layer: int | None = None
-    position: int | None = None
-    count: int = 8
-    stop: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class PlaceQuery(Query):
-    """Where the tokens' states lie in a fitted picture, the one called `picture`."""
-
-    picture: str
-
-
-@dataclass(frozen=True, slots=True)
-class PictureQuery(Query):
-    """The picture of states drawn under the name `picture`, as it was drawn; empty: the newest.
-
-    The answer is an `engine.latent.pictured.PictureResult`.
-    """
-
-    picture: str = ""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class DecodeResult(Result):
-    """What P decoded points make the model say.
-
-    `ids` (P, k), `texts` and `scores` (P, k) falling: with `kind` ``next`` the likeliest next
-    tokens and their probabilities; with ``vocabulary`` (a model that predicts no next token, which
-    `reason` says) the entries whose input embeddings are nearest to the decoded state, and cosine
-    similarities. `divergence` (P,) is KL(p ‖ p′) in nats of what is said with the decoded state
-    from what the model says by itself; NaN with ``vocabulary``. `norms` (P,) are the lengths of the
-    decoded states, `norm` that of the state they replace.
-    """
-
-    layer: int
-    position: int
-    kind: Literal["next", "vocabulary"]
-    ids: NDArray[np.int64]
-    texts: tuple[tuple[str, ...], ...]
-    scores: Floats
-    divergence: Floats
-    norms: Floats
-    norm: float
-    reason: str = ""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class PlaceResult(Result):
-    """`xy` (T, 2) the tokens' places in a fitted picture, which they do not change."""
-
-    picture: str
-    layer: int
-    xy: Floats
-
-
-@dataclass(frozen=True, slots=True)
-class Written(Progress):
-    """A step of writing on from latent points: what the point number `which` made so far.
-
-    `written` is empty while the context is still read. `ended` says that the model ended the text.
-    """
-
-    which: int = 0
-    written: str = ""
-    ended: bool = False

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject
 
-from engine.types import Failure, JobDone, Progress, Written
+from engine.latent.values import Written
+from engine.types import Failure, JobDone, Progress
 from gui.views.latent import LatentView
 from gui.writing import WritingChoice
 

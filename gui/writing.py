@@ -9,7 +9,8 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from engine.types import Request, Written
+from engine.latent.values import Written
+from engine.types import Request
 
 if TYPE_CHECKING:
     from engine.engine import Engine
@@ -43,7 +44,7 @@ class WritingChoice:
 def writing_job(choice: WritingChoice) -> Callable[[Engine], Generator[Written, None, Any]]:
     """The job that writes on from the point and, for comparison, from the model's own state.
 
-    Its steps are `engine.types.Written`, `POINT` and `OWN` taking turns; its value is a pair of
+    Its steps are `engine.latent.values.Written`, `POINT` and `OWN` taking turns; its value is a pair of
     `engine.latent.continuation.Continuation`.
     """
 

@@ -7,16 +7,12 @@ from typing import Literal
 import msgspec
 
 from engine.errors import UserError
-from engine.types import ModelInfo
+from engine.types import ModelInfo, Pooling
 
 FORMAT = 1
 
 Plane = Literal["first two dimensions of μ", "first two principal components of μ"]
 """What a space's picture shows."""
-
-
-Pooling = Literal["tokens", "mean", "last"]
-"""States of tokens; or of sentences, as the mean of their tokens' states or the last token's."""
 
 
 class Figures(msgspec.Struct, frozen=True):

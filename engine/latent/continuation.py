@@ -22,11 +22,12 @@ from engine.latent.running import (
     putting,
     run_on,
 )
+from engine.latent.values import Written
 from engine.models.cache import over
 from engine.models.families.decoder import DecoderReader
 from engine.models.loader import Loaded
 from engine.trace import Trace
-from engine.types import Progress, Written
+from engine.types import Progress
 
 MOST = 512
 """Tokens that are written at most."""

@@ -13,6 +13,7 @@ import time
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -21,13 +22,12 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from engine.errors import UserError
-from engine.latent.card import Pooling
 from engine.latent.corpus_passes import Passes
 from engine.latent.corpus_sentences import LONGEST, marks, plain, spans
 from engine.latent.corpus_texts import Text, named, read_texts
 from engine.latent.tensors import write
 from engine.models.loader import Loaded
-from engine.types import Kind, Progress
+from engine.types import Kind, Pooling, Progress
 
 __all__ = ["Pooling", "Text", "read_texts"]  # given on
 
@@ -97,14 +97,19 @@ class States:
 
 
 @dataclass(frozen=True, slots=True)
-class _Unit:
-    """What is run by itself: ids, those of them that stand for text, and where it is from."""
+class Unit:
+    """What is run by itself: ids, those of them that stand for text, and where it is from.
+
+    `places` are the offsets in `text` of what stands in the `body`.
+    """
 
     label: int
     passage: int
     ids: list[int]
     body: list[int]
     marks: NDArray[np.int64]
+    text: str
+    places: list[tuple[int, int]]
 
 
 def sentence_starts(text: str) -> NDArray[np.int64]:
@@ -140,8 +145,7 @@ def collect_steps(
                 "Choose one of them",
             )
     names = named(texts)
-    cut = _sentences if pooling != "tokens" else _passages
-    units = yield from cut(loaded, texts, names, cutting)
+    units = yield from units_steps(loaded, texts, cutting, pooling)
     if not units:
         raise UserError(
             "Cannot collect states", "the texts come to no token", "Choose texts that are not empty"
@@ -153,11 +157,19 @@ def collect_steps(
     return found
 
 
+def units_steps(
+    loaded: Loaded, texts: Sequence[Text], cutting: Passages, pooling: Pooling
+) -> Generator[Progress, None, list[Unit]]:
+    """Cut texts into what is run; the states of each follow one another in the order of these."""
+    cut = _sentences if pooling != "tokens" else _passages
+    return (yield from cut(loaded, texts, named(texts), cutting))
+
+
 def _passages(
     loaded: Loaded, texts: Sequence[Text], names: tuple[str, ...], cutting: Passages
-) -> Generator[Progress, None, list[_Unit]]:
+) -> Generator[Progress, None, list[Unit]]:
     """Passages at even distances of each text."""
-    units: list[_Unit] = []
+    units: list[Unit] = []
     texts = _thinned(texts, max(1, cutting.tokens // 8))
     each = max(1, round(cutting.tokens / max(1, len(texts)) / cutting.length))
     for text in texts:
@@ -171,21 +183,21 @@ def _passages(
             if index == len(starts):
                 break
             start = int(starts[index])
-            taken, body, length = cut_to(loaded, whole[start:], cutting.length)
-            end = start + max(1, length)
-            if not body:
+            cut = cut_to(loaded, whole[start:], cutting.length)
+            end = start + max(1, cut.length)
+            if not cut.body:
                 continue
             read = [whole[a:b] for a, b in places[index:] if a < end]
-            units.append(_Unit(label, len(units), taken, body, marks(read)))
+            units.append(_unit(label, len(units), cut, marks(read), whole[start:end]))
             yield Progress(f"Cutting {text.label} into passages", 0.0)
     return units
 
 
 def _sentences(
     loaded: Loaded, texts: Sequence[Text], names: tuple[str, ...], cutting: Passages
-) -> Generator[Progress, None, list[_Unit]]:
+) -> Generator[Progress, None, list[Unit]]:
     """Sentences at even distances among those of each label."""
-    units: list[_Unit] = []
+    units: list[Unit] = []
     passage = 0
     for label, name in enumerate(names):
         there: list[tuple[int, str]] = []  # a number for ten neighbours, and the sentence
@@ -204,11 +216,15 @@ def _sentences(
         chosen = np.unique(np.linspace(0, len(there) - 1, min(most, len(there))).astype(int))
         for index in chosen.tolist():
             number, sentence = there[index]
-            taken, body, _ = cut_to(loaded, sentence[:LONGEST], cutting.length)
-            if body:
-                units.append(_Unit(label, number, taken, body, marks([sentence])))
+            cut = cut_to(loaded, sentence[:LONGEST], cutting.length)
+            if cut.body:
+                units.append(_unit(label, number, cut, marks([sentence]), sentence))
             yield Progress(f"Cutting {name} into sentences", 0.0)
     return units
+
+
+def _unit(label: int, passage: int, cut: Cut, known: NDArray[np.int64], text: str) -> Unit:
+    return Unit(label, passage, cut.ids, cut.body, known, text, cut.places)
 
 
 def _thinned(texts: Sequence[Text], most: int) -> list[Text]:
@@ -217,7 +233,7 @@ def _thinned(texts: Sequence[Text], most: int) -> list[Text]:
 
 
 def _run(
-    loaded: Loaded, units: Sequence[_Unit], layer: int, pooling: Pooling, patience: float
+    loaded: Loaded, units: Sequence[Unit], layer: int, pooling: Pooling, patience: float
 ) -> Generator[Progress, None, list[Tensor]]:
     """The states of each unit: (t, D) of its tokens, or (1, D) of its sentence."""
     passes = Passes(loaded, layer)
@@ -282,7 +298,7 @@ def pooled(rows: Tensor, pooling: Pooling) -> Tensor:
 
 def _joined(
     layer: int,
-    units: Sequence[_Unit],
+    units: Sequence[Unit],
     rows: Sequence[Tensor],
     names: tuple[str, ...],
     pooling: Pooling,
@@ -308,17 +324,30 @@ def _joined(
     )
 
 
-def cut_to(loaded: Loaded, text: str, length: int) -> tuple[list[int], list[int], int]:
-    """The beginning of `text`: ids to run, which of them stand for text, and characters read."""
+class Cut(NamedTuple):
+    """The beginning of a text: ids to run, which of them stand for text, and characters read.
+
+    `places` are the offsets in characters of those that stand for text.
+    """
+
+    ids: list[int]
+    body: list[int]
+    length: int
+    places: list[tuple[int, int]]
+
+
+def cut_to(loaded: Loaded, text: str, length: int) -> Cut:
+    """The beginning of `text`, at most `length` tokens that stand for text."""
     tokens = loaded.reader_of_text.read(text[: length * _CHARACTERS])
     body = [i for i, token in enumerate(tokens) if not token.special][:length]
     if not body:
-        return [], [], 0
+        return Cut([], [], 0, [])
     tail = [i for i in range(body[-1] + 1, len(tokens)) if tokens[i].special]
     most = loaded.info.max_tokens - len(tail)
     body = [i for i in body if i < most]
     taken = [*range(body[-1] + 1), *tail] if body else []
-    return [tokens[i].id for i in taken], body, tokens[body[-1]].end if body else 0
+    places = [(tokens[i].start, tokens[i].end) for i in body]
+    return Cut([tokens[i].id for i in taken], body, places[-1][1] if body else 0, places)
 
 
 _VERSION = 2  # of how texts are cut and run

@@ -74,7 +74,7 @@ def fidelity_steps(
     for turn in range(passages):
         text = texts[turn % len(texts)].text
         starts = [0, *(i + 2 for i in range(len(text) - 400) if text[i : i + 2] == "\n\n")]
-        ids, _, _ = cut_to(loaded, text[int(rng.choice(starts)) :], length)
+        ids, *_ = cut_to(loaded, text[int(rng.choice(starts)) :], length)
         if len(ids) < 3:
             continue
         with torch.inference_mode():

@@ -22,11 +22,13 @@ from torch import Tensor
 
 from engine.errors import UserError
 from engine.latent import card as cards
-from engine.latent.card import Card, Plane
-from engine.latent.pca import Pca, principal_axes
+from engine.latent import planes
+from engine.latent.card import Card
+from engine.latent.pca import Pca
+from engine.latent.planes import Picture
 from engine.latent.tensors import write
 from engine.latent.vae import VAE
-from engine.types import Floats
+from engine.types import Floats, LatentPlane
 
 SUFFIX = ".safetensors"
 CHECKPOINT = ".checkpoint.safetensors"
@@ -53,6 +55,11 @@ class Space:
     seen : (M,) int64, read-only
         Marks of the sentences that were trained on or chosen by (`corpus_sentences.marks`): what
         it is not to be measured with.
+    points : (N, Z) float32, read-only, or None
+        The reference's μ, rounded to half precision, of which other planes can be drawn; None in
+        files that were written before they were kept.
+    texts : N strings or none
+        What stood where each reference state is from; see `corpus_excerpts`.
     """
 
     vae: VAE
@@ -63,12 +70,15 @@ class Space:
     pca: Pca
     card: Card
     seen: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    points: Floats | None = None
+    texts: tuple[str, ...] = ()
     figures: Mapping[str, object] = field(init=False)
+    _pictures: dict[LatentPlane, Picture] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.reference.setflags(write=False)
-        self.labels.setflags(write=False)
-        self.seen.setflags(write=False)
+        for array in (self.reference, self.labels, self.seen, self.points):
+            if array is not None:
+                array.setflags(write=False)
         self.vae.eval().requires_grad_(False)
         object.__setattr__(self, "figures", MappingProxyType(cards.figures(self.card)))
 
@@ -89,15 +99,26 @@ class Space:
             return states
 
     def project(self, z: Tensor) -> Tensor:
-        """Points (T, Z) in the picture, (T, 2)."""
-        return (z - self.origin) @ self.axes
+        """Points (T, Z) in the space's own picture, (T, 2)."""
+        return self.picture().project(z)
 
     def covariance(self, logvar: Tensor) -> Tensor:
-        """Covariance (T, 2, 2) in the picture of posteriors with ln σ² (T, Z).
+        """Covariance (T, 2, 2) in the space's own picture of posteriors with ln σ² (T, Z)."""
+        return self.picture().covariance(logvar)
 
-        The projection is linear, so it is Aᵀ diag(σ²) A exactly.
+    def picture(self, plane: LatentPlane = "own") -> Picture:
+        """The picture of a plane, made once; the space's own where it has no such plane.
+
+        Other planes than its own need the reference's μ (`points`).
         """
-        return torch.einsum("za,tz,zb->tab", self.axes, logvar.exp(), self.axes)
+        known = self._pictures.get(plane)
+        if known is None:
+            if plane == "own":
+                known = Picture("own", self.origin, self.axes, self.reference)
+            else:
+                known = planes.picture_of(plane, self.points, self.origin) or self.picture()
+            self._pictures[plane] = known
+        return known
 
     def save(self, path: Path) -> None:
         """Write the space to one file, whole or not at all.
@@ -120,6 +141,10 @@ class Space:
         tensors["reference.xy"] = torch.from_numpy(self.reference.astype(np.float16))
         tensors["reference.labels"] = torch.from_numpy(self.labels.astype(np.int16))
         tensors["seen"] = torch.from_numpy(np.unique(self.seen))
+        if self.points is not None:
+            tensors["reference.mu"] = torch.from_numpy(self.points.astype(np.float16))
+        if self.texts:
+            tensors["reference.texts"] = _written(self.texts)
         write(path, tensors, {"card": cards.encode(self.card)})
 
     def rounded(self) -> Space:
@@ -130,23 +155,24 @@ class Space:
         return replace(self, vae=vae, card=msgspec.structs.replace(self.card, precision="float16"))
 
 
-def plane_of(mu: Tensor, plane: Plane) -> tuple[Tensor, Tensor]:
-    """Origin (Z,) and axes (Z, 2) of the picture for reference points `mu` (N, Z)."""
-    latent = mu.shape[1]
-    if plane == "first two dimensions of μ":
-        axes = torch.eye(latent, 2, dtype=mu.dtype, device=mu.device)
-        return mu.new_zeros(latent), axes
-    mean, _, vectors = principal_axes(mu.double())
-    return mean.to(mu.dtype), vectors[:, :2].to(mu.dtype).contiguous()
+def make(
+    vae: VAE,
+    pca: Pca,
+    states: Tensor,
+    labels: NDArray[np.int64],
+    card: Card,
+    texts: tuple[str, ...] = (),
+) -> Space:
+    """A space whose reference cloud are `states` (N, D), labelled with `labels` (N,).
 
-
-def make(vae: VAE, pca: Pca, states: Tensor, labels: NDArray[np.int64], card: Card) -> Space:
-    """A space whose reference cloud are `states` (N, D), labelled with `labels` (N,)."""
+    `texts` are N excerpts of what they are from, or none.
+    """
     with torch.no_grad():
         mu, _ = vae.posterior(vae.standard(states))
-    origin, axes = plane_of(mu, card.plane)
-    xy = ((mu - origin) @ axes).numpy().astype(np.float16).astype(np.float32)
-    return Space(vae, origin, axes, xy, labels.astype(np.int64), pca, card)
+    origin, axes = planes.plane_of(mu, card.plane)
+    xy, points = _halved((mu - origin) @ axes), _halved(mu)
+    kinds = labels.astype(np.int64)
+    return Space(vae, origin, axes, xy, kinds, pca, card, points=points, texts=texts)
 
 
 def read_card(path: Path) -> Card:
@@ -188,7 +214,13 @@ def load(path: Path, device: torch.device | str = "cpu") -> Space:
         xy = tensors["reference.xy"].float()
         labels = tensors["reference.labels"].long()
         seen = tensors.get("seen", torch.zeros(0)).long()
-        _check(card, pca, (origin, axes, xy, labels), [*state.values(), origin, axes, xy])
+        points = tensors["reference.mu"].float() if "reference.mu" in tensors else None
+        kept = xy.new_zeros(len(xy), card.latent) if points is None else points
+        texts = _read(tensors["reference.texts"]) if "reference.texts" in tensors else ()
+        if texts and len(texts) != len(labels):
+            raise ValueError("its texts do not fit its reference states")
+        picture = (origin, axes, xy, labels, kept)
+        _check(card, pca, picture, [*state.values(), origin, axes, xy, kept])
     except (OSError, SafetensorError, KeyError, ValueError, RuntimeError) as error:
         raise _damaged(path, error) from error
     return Space(
@@ -200,20 +232,48 @@ def load(path: Path, device: torch.device | str = "cpu") -> Space:
         Pca(pca.mean.to(device), pca.axes.to(device)),
         card,
         seen.numpy(),
+        None if points is None else points.numpy(),
+        texts,
     )
 
 
 def _check(card: Card, pca: Pca, picture: tuple[Tensor, ...], numbers: Sequence[Tensor]) -> None:
-    origin, axes, xy, labels = picture
+    origin, axes, xy, labels, points = picture
     if pca.mean.shape != (card.width,) or pca.axes.shape != (card.width, card.latent):
         raise ValueError("its principal components do not fit its width")
-    wanted: tuple[Any, ...] = ((card.latent,), (card.latent, 2), (len(labels), 2), (len(xy),))
-    if tuple(tuple(tensor.shape) for tensor in (origin, axes, xy, labels)) != wanted:
+    count = len(labels)
+    wanted: tuple[Any, ...] = (
+        (card.latent,),
+        (card.latent, 2),
+        (count, 2),
+        (len(xy),),
+        (count, card.latent),
+    )
+    if tuple(tuple(tensor.shape) for tensor in (origin, axes, xy, labels, points)) != wanted:
         raise ValueError("its tensors do not fit each other")
     if not all(bool(torch.isfinite(tensor).all()) for tensor in numbers):
         raise ValueError("some of its numbers are not numbers")
     if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < len(card.label_names):
         raise ValueError("its labels have no names")
+
+
+def _halved(tensor: Tensor) -> Floats:
+    """The numbers as they will be on disk."""
+    array: Floats = tensor.cpu().numpy().astype(np.float16).astype(np.float32)
+    return array
+
+
+def _written(texts: Sequence[str]) -> Tensor:
+    """Texts as bytes: UTF-8, a line each."""
+    lines = "\n".join(" ".join(text.split("\n")) for text in texts)
+    return torch.frombuffer(bytearray(lines.encode("utf-8", "replace")), dtype=torch.uint8)
+
+
+def _read(lines: Tensor) -> tuple[str, ...]:
+    try:
+        return tuple(bytes(lines.byte().numpy()).decode("utf-8").split("\n"))
+    except UnicodeDecodeError as error:
+        raise ValueError("its texts are not UTF-8") from error
 
 
 def _kept(tensor: Tensor, half: bool) -> Tensor:

@@ -13,7 +13,7 @@ from engine.errors import UserError
 from engine.latent.card import Card, require
 from engine.latent.space import CHECKPOINT, SUFFIX, Space, load, read_card
 from engine.paths import RESOURCES, cache_dir
-from engine.types import ModelInfo
+from engine.types import ModelInfo, Pooling
 
 _log = logging.getLogger(__name__)
 
@@ -78,7 +78,7 @@ def named(name: str) -> Path:
     return own[-1].path
 
 
-def sentence_spaces(info: ModelInfo, device: torch.device) -> dict[tuple[int, str], Space]:
+def sentence_spaces(info: ModelInfo, device: torch.device) -> dict[tuple[int, Pooling], Space]:
     """The spaces of a model's sentence states, by layer and pooling, on `device`.
 
     Chosen as `spaces_for` does.
@@ -98,8 +98,8 @@ def spaces_for(info: ModelInfo, device: torch.device) -> dict[int, Space]:
 
 def _loaded(
     info: ModelInfo, device: torch.device, wanted: Callable[[Card], bool]
-) -> dict[tuple[int, str], Space]:
-    chosen: dict[tuple[int, str], Path] = {}
+) -> dict[tuple[int, Pooling], Space]:
+    chosen: dict[tuple[int, Pooling], Path] = {}
     for one in found():
         if one.card.model == info.name and wanted(one.card):
             try:

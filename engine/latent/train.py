@@ -16,7 +16,7 @@ import datetime
 import time
 from collections import Counter
 from collections.abc import Generator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import msgspec
@@ -31,6 +31,7 @@ from engine.latent.card import Card, Plane, described
 from engine.latent.checkpoint import Checkpoint
 from engine.latent.corpus import Passages, Pooling, States
 from engine.latent.corpus_cache import states_steps
+from engine.latent.corpus_excerpts import Excerpts, excerpts_steps
 from engine.latent.corpus_generated import Sampling, generate_steps
 from engine.latent.corpus_texts import Text, read_corpus
 from engine.latent.evaluation import measure, ordinary_rows
@@ -137,6 +138,7 @@ def space_job(loaded: Loaded, order: Order) -> Generator[Progress, None, Space]:
     states = yield from states_steps(
         loaded, texts, layer, order.cutting, pooling=order.states, patience=order.patience
     )
+    excerpts = yield from excerpts_steps(loaded, texts, order.cutting, order.states)
     digest = checkpoint.digest(states.values, model=info.fingerprint or info.name, layer=layer)
     keeper = Checkpoint(checkpoint.beside(order.out), order.settings, digest)
     moment = None
@@ -152,7 +154,14 @@ def space_job(loaded: Loaded, order: Order) -> Generator[Progress, None, Space]:
         resumed=0 if moment is None else moment.number,
     )
     making = space_steps(
-        info, states, order.settings, order.cutting, order.command, info.device, keeper
+        info,
+        states,
+        order.settings,
+        order.cutting,
+        order.command,
+        info.device,
+        keeper,
+        excerpts=excerpts,
     )
     try:
         space = yield from making
@@ -162,7 +171,7 @@ def space_job(loaded: Loaded, order: Order) -> Generator[Progress, None, Space]:
             raise
         # What was learned is worth keeping, and the user is told what it is.
         space = yield from measured_steps(
-            info, states, trained, order.cutting, order.command, info.device
+            info, states, trained, order.cutting, order.command, info.device, excerpts=excerpts
         )
         _save(space, order.out)
         raise UserError(stopped.what, f"{stopped.why} in {order.out.name}", stopped.do) from stopped
@@ -186,8 +195,11 @@ def space_steps(
     device: str = "cpu",
     keeper: Keeper | None = None,
     split: Split | None = None,
+    excerpts: Excerpts | None = None,
 ) -> Generator[Progress, None, Space]:
     """Train a VAE on states and measure it; the value is the space as it will be on disk.
+
+    `excerpts` are those of the states.
 
     Raises
     ------
@@ -198,7 +210,9 @@ def space_steps(
     trained = yield from train_steps(
         states.values, states.passages, settings, device, keeper, split
     )
-    return (yield from measured_steps(info, states, trained, cutting, command, device, begun))
+    return (
+        yield from measured_steps(info, states, trained, cutting, command, device, begun, excerpts)
+    )
 
 
 def measured_steps(
@@ -209,6 +223,7 @@ def measured_steps(
     command: str,
     device: str,
     begun: float | None = None,
+    excerpts: Excerpts | None = None,
 ) -> Generator[Progress, None, Space]:
     """Make a space of a trained VAE, measured on what it has not seen."""
     settings = trained.settings
@@ -227,12 +242,15 @@ def measured_steps(
     shown = np.zeros(len(held_out), dtype=np.bool_)
     shown[rng.permutation(len(held_out))[:REFERENCE]] = True
     reference = held_out.rows(shown)
+    texts: tuple[str, ...] = ()
+    if excerpts is not None and len(excerpts) == len(states):
+        texts = excerpts.of(np.flatnonzero(split.held_out)[shown])
     seconds = time.perf_counter() - (time.perf_counter() if begun is None else begun)
     card = _card(info, states, trained, cutting, command, device, seconds)
-    space = make(trained.vae, pca, reference.values, reference.labels, card)
+    space = make(trained.vae, pca, reference.values, reference.labels, card, texts)
     figures = measure(space, held_out, ordinary, settings.seed)
     yield Progress("Measuring the latent space", 1.0)
-    half = make(space.rounded().vae, pca, reference.values, reference.labels, card)
+    half = make(space.rounded().vae, pca, reference.values, reference.labels, card, texts)
     rounded = measure(half, held_out, ordinary, settings.seed)
     if abs(rounded.elbo - figures.elbo) < HALF * abs(figures.elbo):
         told = msgspec.structs.replace(card, precision="float16", held_out=rounded)
@@ -242,9 +260,7 @@ def measured_steps(
     told = msgspec.structs.replace(told, elbo_in_float32=figures.elbo)
     # Those that chose the epoch had a say too.
     seen = states.rows(~split.held_out).marks
-    return Space(
-        space.vae, space.origin, space.axes, space.reference, space.labels, space.pca, told, seen
-    )
+    return replace(space, card=told, seen=seen)
 
 
 def _card(

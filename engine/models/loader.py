@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Generator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, get_args
 
 import torch
@@ -18,7 +18,7 @@ from engine.models.fewrows import quicken
 from engine.models.sources.folder import WORD_VECTORS, weight_files
 from engine.models.store import ModelSource
 from engine.models.text import TextReader, TokenReader
-from engine.types import Dtype, ModelInfo, Progress
+from engine.types import Dtype, ModelInfo, Pooling, Progress
 
 if TYPE_CHECKING:
     from engine.latent.space import Space
@@ -35,7 +35,8 @@ class Loaded:
     """A model on its device, and what belongs to it.
 
     `embedding` is the input embedding (V, E) and `embedding_norms` (V,) the lengths of its rows.
-    `spaces` are the latent spaces at hand, by layer.
+    `spaces` are the latent spaces of token states at hand, by layer, and `sentence_spaces` those of
+    sentence states, by layer and pooling.
     """
 
     info: ModelInfo
@@ -45,6 +46,7 @@ class Loaded:
     embedding_norms: Tensor
     spaces: dict[int, Space]
     weight_bytes: int
+    sentence_spaces: dict[tuple[int, Pooling], Space] = field(default_factory=dict)
 
 
 def pick_device(wanted: str) -> torch.device:
@@ -139,14 +141,14 @@ def load_steps(
         raise UserError(
             what, f"its blocks could not be found ({error})", "Open a model of another family"
         ) from error
-    from engine.latent.store import spaces_for
+    from engine.latent.store import sentence_spaces, spaces_for
 
     table = model.get_input_embeddings().weight.detach()  # (V, E)
     weight_bytes = sum(p.nbytes for p in {id(p): p for p in model.parameters()}.values())
     reader_of_text = TokenReader(tokenizer)
     info = _describe(source, config, family, reader, reader_of_text)
-    spaces = spaces_for(info, place)
-    info = _with_spaces(info, spaces)
+    spaces, sentences = spaces_for(info, place), sentence_spaces(info, place)
+    info = with_spaces(info, spaces, sentences)
     yield Progress(f"{source.title} is ready", 1.0)
     return Loaded(
         info=info,
@@ -156,16 +158,18 @@ def load_steps(
         embedding_norms=table.float().norm(dim=-1),
         spaces=spaces,
         weight_bytes=weight_bytes,
+        sentence_spaces=sentences,
     )
 
 
 def _load_vectors(source: ModelSource, place: torch.device) -> Loaded:
-    from engine.latent.store import spaces_for
+    from engine.latent.store import sentence_spaces, spaces_for
     from engine.models.vectors_model import open_vectors
 
     info, reader, words, table, norms = open_vectors(source, place)
-    spaces = spaces_for(info, place)
-    return Loaded(_with_spaces(info, spaces), reader, words, table, norms, spaces, table.nbytes)
+    spaces, sentences = spaces_for(info, place), sentence_spaces(info, place)
+    info = with_spaces(info, spaces, sentences)
+    return Loaded(info, reader, words, table, norms, spaces, table.nbytes, sentences)
 
 
 def _family_of(config: Any, what: str) -> FamilySpec:
@@ -291,10 +295,18 @@ def _describe(
     )
 
 
-def _with_spaces(info: ModelInfo, spaces: dict[int, Space]) -> ModelInfo:
-    if not spaces:
+def with_spaces(
+    info: ModelInfo, spaces: dict[int, Space], sentences: dict[tuple[int, Pooling], Space]
+) -> ModelInfo:
+    """What a model provides with these latent spaces of token and of sentence states."""
+    if not spaces and not sentences:
         return info
-    return replace(info, provides=info.provides | {"latent"}, latent_layers=tuple(sorted(spaces)))
+    return replace(
+        info,
+        provides=info.provides | {"latent"},
+        latent_layers=tuple(sorted(spaces)),
+        sentence_spaces=tuple(sorted(sentences)),
+    )
 
 
 def longest(config: Any, tokenizer: Any) -> int:

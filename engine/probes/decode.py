@@ -11,10 +11,10 @@ from torch import Tensor
 
 from engine.latent.running import Unrunnable, check, log_probabilities, next_scores
 from engine.latent.space import Space
+from engine.latent.values import DecodeQuery, DecodeResult
 from engine.models.families.decoder import DecoderReader
 from engine.probes.latent import space_at
 from engine.probes.spec import NotAnswerable, Pass, ProbeSpec, states_at, to_numpy
-from engine.types import DecodeQuery, DecodeResult
 
 MOST_POINTS = 256
 """Points of one query."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from engine.latent.pictured import PictureResult
 from engine.latent.pictures import pictures_of
+from engine.latent.values import PictureQuery
 from engine.probes.spec import NotAnswerable, Pass, ProbeSpec
-from engine.types import PictureQuery
 
 
 def answer(passed: Pass, query: PictureQuery) -> PictureResult:

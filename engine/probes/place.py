@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from engine.latent.pictures import Picture, pictures_of
+from engine.latent.values import PlaceQuery, PlaceResult
 from engine.probes.spec import NotAnswerable, Pass, ProbeSpec, states_at
-from engine.types import Floats, PlaceQuery, PlaceResult
+from engine.types import Floats
 
 
 @dataclass(slots=True)

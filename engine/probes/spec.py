@@ -33,12 +33,16 @@ class NotAnswerable(Exception):  # noqa: N818 - an outcome, told in the panel
 
 @dataclass(frozen=True, slots=True)
 class Pass:
-    """All a probe may look at: the loaded model, the trace, and what its tokens are."""
+    """All a probe may look at: the loaded model, the trace, and what its tokens are.
+
+    `text` is what the tokens' offsets count in.
+    """
 
     loaded: Loaded
     trace: Trace
     tokens: tuple[Token, ...]
     target_tokens: tuple[Token, ...]
+    text: str = ""
 
 
 @dataclass(frozen=True, slots=True)

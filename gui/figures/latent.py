@@ -10,6 +10,7 @@ from engine.types import Floats, LatentQuery, LatentResult, ModelInfo, Query, Sn
 from gui.figures import colour, lettering, style
 from gui.figures.numbers import plain, text_array
 from gui.figures.spec import Arrays, FigureOptions, FigureSpec, answer_to
+from gui.planes import SENTENCES, axis_names, layers_of, states_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,10 +24,12 @@ _OUTLINED = 5000
 
 def queries(options: FigureOptions, model: ModelInfo) -> tuple[Query, ...]:
     """The space of the layer nearest to the chosen one, as on the screen; else the model's own."""
-    wanted = options.layer
-    if wanted is None or not model.latent_layers:
-        return (LatentQuery(None),)
-    return (LatentQuery(min(model.latent_layers, key=lambda one: (abs(one - wanted), one))),)
+    wanted, states = options.layer, states_of(model, options.states)
+    layers = layers_of(model, states)
+    if wanted is None or not layers:
+        return (LatentQuery(None, options.plane, states),)
+    layer = min(layers, key=lambda one: (abs(one - wanted), one))
+    return (LatentQuery(layer, options.plane, states),)
 
 
 def _answer(snapshot: Snapshot, options: FigureOptions) -> LatentResult:
@@ -38,9 +41,12 @@ def draw(figure: Figure, snapshot: Snapshot, options: FigureOptions) -> None:
     from matplotlib.lines import Line2D
 
     model, found = snapshot.model, _answer(snapshot, options)
-    labels = [lettering.label(token.text) for token in snapshot.tokens]
+    labels = [lettering.label(_short(text)) for text in _texts(snapshot, found)]
     size = found.mu.shape[1]
-    title = style.heading(model, "latent space", f"layer {found.layer}", f"Z = {size}")
+    where = f"layer {found.layer}"
+    if found.states != "tokens":
+        where += f", {SENTENCES[found.states]}"
+    title = style.heading(model, "latent space", where, f"Z = {size}")
     top = style.title_height()
     left = style.MARGIN + 0.5
     style.sized(figure, left + _SIDE + style.MARGIN, top + _SIDE + 0.66, title)
@@ -52,11 +58,10 @@ def draw(figure: Figure, snapshot: Snapshot, options: FigureOptions) -> None:
     _ellipses(on, found)
     _path(on, found.xy)
     style.points(on, found.xy, labels)
-    # A space may be trained so that its first two dimensions are the picture.
-    if size == 2 or str(found.card.get("plane", "")).startswith("first two dimensions"):
-        on.set(xlabel="z₁", ylabel="z₂")
-    else:
-        on.set(xlabel="first principal component of μ", ylabel="second principal component of μ")
+    across, up = axis_names(found)
+    if across.startswith("PC"):
+        across, up = (f"{which} principal component of μ" for which in ("first", "second"))
+    on.set(xlabel=across, ylabel=up)
     handles = [
         Line2D([], [], marker="o", markersize=3, color=style.PATH, label="μ, in reading order"),
         Line2D([], [], marker="o", markersize=8, ls="", mfc="#e8d5c0", mec=colour.ACCENT, mew=0.5),
@@ -65,6 +70,15 @@ def draw(figure: Figure, snapshot: Snapshot, options: FigureOptions) -> None:
     handles[1].set_label("1 σ of q(z | x)")
     handles[2].set_label(f"{len(found.reference)} reference states")
     figure.legend(handles=handles, loc="lower left", ncols=3, bbox_to_anchor=(0.02, 0.0))
+
+
+def _texts(snapshot: Snapshot, found: LatentResult) -> list[str]:
+    """What each row stands for: a token, or a sentence."""
+    return list(found.sentences) or [token.text for token in snapshot.tokens]
+
+
+def _short(text: str, most: int = 28) -> str:
+    return text if len(text) <= most else text[: most - 1].rstrip() + "…"
 
 
 def _limits(on: Axes, found: LatentResult) -> None:
@@ -152,18 +166,22 @@ def arrays(snapshot: Snapshot, options: FigureOptions) -> Arrays:
 
 
 def table(snapshot: Snapshot, options: FigureOptions) -> list[list[object]]:
-    """A row for each token: its place in the picture, its posterior's mean and log-variance."""
+    """A row for each token, or sentence: its place, its posterior's mean and log-variance."""
     found = _answer(snapshot, options)
     size = found.mu.shape[1]
     header: list[object] = ["position", "id", "token", "x", "y"]
+    told: list[list[object]] = [[token.id, token.text] for token in snapshot.tokens]
+    if found.sentences:
+        header[1:3] = ["sentence"]
+        told = [[sentence] for sentence in found.sentences]
     header += [f"mu{index}" for index in range(size)]
     header += [f"logvar{index}" for index in range(size)]
-    rows = zip(snapshot.tokens, plain(found.xy), plain(found.mu), plain(found.logvar), strict=True)
+    rows = zip(told, plain(found.xy), plain(found.mu), plain(found.logvar), strict=True)
     return [
         header,
         *(
-            [place, token.id, token.text, *point, *mean, *spread]
-            for place, (token, point, mean, spread) in enumerate(rows)
+            [place, *what, *point, *mean, *spread]
+            for place, (what, point, mean, spread) in enumerate(rows)
         ),
     ]
 

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.latent.pictured import PictureResult
-from engine.types import Floats, ModelInfo, PictureQuery, PlaceQuery, PlaceResult, Query, Snapshot
+from engine.latent.values import PictureQuery, PlaceQuery, PlaceResult
+from engine.types import Floats, ModelInfo, Query, Snapshot
 from gui.figures import colour, lettering, style
 from gui.figures.numbers import plain, text_array
 from gui.figures.spec import Arrays, FigureOptions, FigureSpec, answer_to

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 import gui.figures
 from engine.errors import UserError
-from engine.types import ModelInfo, Query, Result, Snapshot, Stack
+from engine.types import LatentPlane, ModelInfo, Pooling, Query, Result, Snapshot, Stack
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -32,6 +32,7 @@ class FigureOptions:
     heads in the numbers. `stack` None is the model's first. `picture` is how attention is drawn:
     as a map, or as lines from the queries to the keys. `temperature` is that of the next tokens.
     `drawn` names a picture of states, empty the newest.
+    `plane` is that of a latent space, `states` whose states it shows.
     """
 
     layer: int | None = None
@@ -41,6 +42,8 @@ class FigureOptions:
     picture: Literal["map", "lines"] = "map"
     temperature: float = 1.0
     drawn: str = ""
+    plane: LatentPlane = "own"
+    states: Pooling = "tokens"
 
     def stack_of(self, model: ModelInfo) -> Stack:
         """The stack that is meant, of those `model` has."""

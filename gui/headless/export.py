@@ -13,6 +13,7 @@ from engine.types import ModelInfo, Request, Stack
 from gui.exporters.spec import check_applies, export, format_for
 from gui.figures.spec import FigureOptions, figure_specs
 from gui.headless.console import DONE, finish, say
+from gui.planes import layers_of, states_of
 from gui.precision import measure_at_once
 
 
@@ -88,7 +89,7 @@ def options_for(order: Order, info: ModelInfo) -> FigureOptions:
         "attention": range(depth),
         "mosaic": range(depth),
         "embedding": range(depth + 1),
-        "latent": info.latent_layers,
+        "latent": layers_of(info, states_of(info, "tokens")),
     }
     _check(what, info, "layer", order.layer, layers.get(order.view))
     _check(what, info, "head", order.head, range(info.heads))

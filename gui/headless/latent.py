@@ -17,9 +17,9 @@ from gui.headless.console import DONE, finish, say
 from gui.headless.text import given_text
 
 if TYPE_CHECKING:
-    from engine.latent.card import Card, Pooling
+    from engine.latent.card import Card
     from engine.latent.train import Order
-    from engine.types import Progress
+    from engine.types import Pooling, Progress
 
 PATIENCE = 0.5
 """Seconds a step of reading takes, about: nobody types meanwhile."""

@@ -8,27 +8,36 @@ from dataclasses import replace
 
 import numpy as np
 from PySide6.QtCore import QSize, Qt, Signal
-from PySide6.QtGui import QColor, QFocusEvent, QIcon, QPainter, QPalette, QPixmap
+from PySide6.QtGui import (
+    QFocusEvent,
+    QKeySequence,
+    QPalette,
+    QShortcut,
+)
 from PySide6.QtWidgets import (
     QCheckBox,
     QComboBox,
-    QHBoxLayout,
     QSizePolicy,
     QSplitter,
-    QToolButton,
     QVBoxLayout,
     QWidget,
 )
 from superqt import QElidingLabel, QFlowLayout
 
-from engine.types import LatentQuery, LatentResult, Query, Snapshot
+from engine.types import LatentQuery, LatentResult, Pooling, Query, Snapshot
 from gui import theme
 from gui.figures.spec import FigureOptions
 from gui.glossary import tip
+from gui.planes import SENTENCES, axis_names, said
 from gui.session import Session
 from gui.view import View, ViewSpec
+from gui.widgets.cloud_search import CloudSearch
 from gui.widgets.decoding import Decoding
+from gui.widgets.group_line import GroupLine
+from gui.widgets.label_legend import LabelLegend
+from gui.widgets.lasso import Group
 from gui.widgets.legend import number
+from gui.widgets.plane_choice import PlaneChoice
 from gui.widgets.scatter import ScatterMap
 from gui.widgets.token_axis import Marks, token_label
 
@@ -80,6 +89,9 @@ def _finite(value: object) -> float | None:
 class LatentView(View):
     """Show the posterior of each token's state, over the states the space was measured on."""
 
+    groupChosen = Signal(object)
+    """Another `Group` of reference states and tokens was chosen, by index; an empty one: none."""
+
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(session, parent)
         self._result: LatentResult | None = None
@@ -91,8 +103,12 @@ class LatentView(View):
         self.layers.setAccessibleName("Layer of the latent space")
         self.layers.setToolTip(
             "<p>Which layer's latent space is shown. A space is trained on the states of one "
-            "layer; the first choice follows the layer that everything else shows.</p>"
+            "layer; the first choice follows the layer that everything else shows. In a space of "
+            "<b>sentences</b> a point is a sentence of the context: the mean of its tokens' states "
+            "or the last one's, as they stand in the context. The dots behind are sentences that "
+            "were read alone.</p>"
         )
+        self._entries: list[tuple[str, int | None, Pooling]] = []
         self.colours = QCheckBox("colour by label")
         self.colours.setFont(theme.ui_font(theme.SMALL))
         self.colours.setAccessibleName("Colour the reference states by their label")
@@ -100,10 +116,13 @@ class LatentView(View):
             "<p>The dots behind are held-out states the space was measured on; each has a label, "
             "such as the book it is from.</p>"
         )
+        self.plane = PlaneChoice()
         self.map = ScatterMap("Latent space, path of the context", joined=True)
         self.map.set_readout(self.read_out)
+        self.map.set_cloud_readout(self.read_dot)
+        self.map.lasso_button.show()
         self.decoding = Decoding(session, self.map, self)
-        self.legend = _Legend()
+        self.legend = LabelLegend()
         self.note = QElidingLabel()
         self.note.setFont(theme.tabular(theme.ui_font(theme.SMALL)))
         self.note.setForegroundRole(QPalette.ColorRole.PlaceholderText)
@@ -111,15 +130,23 @@ class LatentView(View):
         self.note.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.note.setToolTip(tip("VAE") + tip("ELBO") + tip("KL") + tip("active units"))
 
+        self.search = CloudSearch()
+        self.chosen = GroupLine()
         self._head = QWidget()
-        head = QHBoxLayout(self._head)
-        head.setContentsMargins(8, 0, 8, 0)
-        head.setSpacing(8)
-        head.addWidget(self.layers)
-        head.addWidget(self.colours)
-        head.addStretch(1)
-        head.addWidget(self.decoding.way)
-        head.addWidget(self.decoding.toggle)
+        head = QFlowLayout(self._head)
+        head.setContentsMargins(8, 0, 8, 2)
+        head.setHorizontalSpacing(8)
+        head.setVerticalSpacing(2)
+        for control in (
+            self.layers,
+            self.plane,
+            self.search,
+            self.colours,
+            self.decoding.way,
+            self.decoding.toggle,
+        ):
+            control.setMinimumHeight(24)  # what wraps stands in one line with what does not
+            head.addWidget(control)
         middle = QSplitter()
         middle.setChildrenCollapsible(False)
         middle.setHandleWidth(4)
@@ -133,17 +160,27 @@ class LatentView(View):
         layout.addWidget(self.legend)
         layout.addWidget(middle, 1)
         layout.addWidget(self.decoding.foot)
+        layout.addWidget(self.chosen)
         layout.addWidget(self.note)
         self.legend.hide()
 
         self.layers.activated.connect(lambda _: self.queriesChanged.emit())
         self.colours.toggled.connect(self._colour)
+        self.plane.changed.connect(self.queriesChanged)
         self.decoding.changed.connect(self.queriesChanged)
         self.legend.chosen.connect(self._show_only)
-        self.map.pointHovered.connect(lambda i: session.hover(i if i >= 0 else None))
-        self.map.pointClicked.connect(
-            lambda i: session.select(i if i != session.selected else None)
-        )
+        self.search.changed.connect(lambda: self.map.set_found(self.search.found))
+        self.search.taken.connect(self._choose_found)
+        self.search.left.connect(self.map.setFocus)
+        find = QShortcut(QKeySequence(QKeySequence.StandardKey.Find), self)
+        find.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
+        find.activated.connect(self.search.begin)
+        self.map.groupChosen.connect(self._show_chosen)
+        self.map.groupChosen.connect(self.groupChosen)
+        self.map.groupChosen.connect(lambda g: self.decoding.add_group(g.tokens, g.cloud))
+        self.chosen.letGo.connect(lambda: self.map.choose((), ()))
+        self.map.pointHovered.connect(lambda row: session.hover(self._token(row)))
+        self.map.pointClicked.connect(self._select)
         session.modelChanged.connect(self._refresh)
         session.layerChanged.connect(self._refresh)
         for signal in (session.selectionChanged, session.hoverChanged, session.pinsChanged):
@@ -155,18 +192,29 @@ class LatentView(View):
     @property
     def layer(self) -> int | None:
         """The layer whose space is asked for; None leaves it to the engine."""
-        chosen = self.layers.currentData()
-        if isinstance(chosen, int):
+        _, chosen, _ = self._entry
+        if chosen is not None:
             return chosen
         layers = self.session.model.latent_layers if self.session.model else ()
         return nearest_layer(layers, self.session.layer)
+
+    @property
+    def states(self) -> Pooling:
+        """Whose states are shown: tokens', or those of sentences."""
+        return self._entry[2]
+
+    @property
+    def _entry(self) -> tuple[str, int | None, Pooling]:
+        index = self.layers.currentIndex()
+        return self._entries[index] if 0 <= index < len(self._entries) else ("", None, "tokens")
 
     def queries(self) -> tuple[Query, ...]:
         """Ask for the space of the chosen layer or the session's nearest, and what is decoded."""
         model = self.session.model
         if model is not None and "latent" not in model.provides:
             return ()
-        return (LatentQuery(self.layer), *self.decoding.queries())
+        own = LatentQuery(self.layer, self.plane.plane, self.states)
+        return (own, *self.decoding.queries())
 
     def render_snapshot(self, snapshot: Snapshot) -> None:
         """Draw the path that `snapshot` answers with; keep the last one where it has none."""
@@ -181,37 +229,55 @@ class LatentView(View):
             tokens = snapshot.target_tokens
         self._labels = [token_label(token.text) for token in tokens[:count]]
         self._labels += [f"#{index}" for index in range(len(self._labels), count)]
-        plain = _is_plain(result)
-        self.map.set_axes(*(("z₁", "z₂") if plain else ("PC 1 of μ", "PC 2 of μ")))
+        if result.ranges is not None:
+            self._labels = list(result.sentences)
+        self.map.set_large(result.ranges is not None)
+        self.map.set_axes(*axis_names(result))
+        self.plane.set_result(result)
+        if before is not None and _picture(before) != _picture(result):
+            self.map.by_hand = False  # the part that was looked at was one of another picture
         if before is None or before.reference is not result.reference:
             self.map.set_cloud(result.reference, _categories(result))
         self.map.set_points(result.xy, self._labels, result.covariance)
         if before is None or before.label_names != result.label_names:
             self._only = None
             self.legend.set_names(result.label_names)
-        self.decoding.set_latent(result)
-        said = figures(result.card, width)
-        self.note.setText(said)
-        self.note.setAccessibleName(said)
+        if before is None or before.labels is not result.labels:
+            names, each = result.label_names, _categories(result)
+            called = [names[label] for label in each.tolist()] if each is not None else []
+            texts = result.texts if len(result.texts) == len(called) else ()
+            self.map.choose((), ())
+            self.search.set_reference(texts, called)
+        self._decode(result)
+        told = figures(result.card, width)
+        self.note.setText(told)
+        self.note.setAccessibleName(told)
         self._refresh()
         self._colour()
         self._mark()
 
     def figure_options(self) -> FigureOptions:
-        """What is on the screen: the layer whose space was chosen here."""
-        return replace(super().figure_options(), layer=self.layer)
+        """What is on the screen: the layer, the states and the plane that were chosen here."""
+        return replace(
+            super().figure_options(),
+            layer=self.layer,
+            plane=self.plane.plane,
+            states=self.states,
+        )
 
     def caption(self) -> str:
         """Layer of the space, number of tokens, and how many coordinates it has."""
         if self._result is None:
             return f"layer {self.layer}" if self.layer is not None else ""
-        tokens, width = self._result.mu.shape
-        plural = "s" * (tokens != 1)
+        count, width = self._result.mu.shape
+        what = "token" if self._result.ranges is None else "sentence"
+        what += "s" * (count != 1)
+        if self._result.states != "tokens":
+            what += SENTENCES[self._result.states].removeprefix("sentences")
         plane = ""
         if width > 2:
-            which = "z₁ and z₂" if _is_plain(self._result) else "first two PCs"
-            plane = f", {which} of {width} dimensions"
-        return f"layer {self._result.layer} · path of {tokens} token{plural}{plane}"
+            plane = f", {said(self._result)} of {width} dimensions"
+        return f"layer {self._result.layer} · path of {count} {what}{plane}"
 
     # --- what is drawn ---------------------------------------------------------------------------
 
@@ -219,20 +285,22 @@ class LatentView(View):
         """Offer the layers the model has a space for, keeping the choice where it still is one."""
         model = self.session.model
         layers = model.latent_layers if model is not None else ()
-        chosen = self.layers.currentData()
+        sentences = model.sentence_spaces if model is not None else ()
+        chosen = self._entry
         near = nearest_layer(layers, self.session.layer)
-        entries: list[tuple[str, int | None]] = [(f"nearest: layer {near}", None)]
-        entries += [(f"layer {layer}", layer) for layer in layers]
-        if entries != [
-            (self.layers.itemText(i), self.layers.itemData(i)) for i in range(self.layers.count())
-        ]:
+        entries: list[tuple[str, int | None, Pooling]] = []
+        if layers or not sentences:
+            entries = [(f"nearest: layer {near}", None, "tokens")]
+        entries += [(f"layer {layer}", layer, "tokens") for layer in layers]
+        entries += [(f"layer {layer} · {SENTENCES[how]}", layer, how) for layer, how in sentences]
+        if entries != self._entries:
+            self._entries = entries
             self.layers.clear()
-            for text, layer in entries:
-                self.layers.addItem(text, layer)
-            self.layers.setCurrentIndex(max(0, self.layers.findData(chosen)))
-        several = len(layers) > 1
+            self.layers.addItems([text for text, *_ in entries])
+            kept = [index for index, entry in enumerate(entries) if entry[1:] == chosen[1:]]
+            self.layers.setCurrentIndex(kept[0] if kept else 0)
         labelled = self._result is not None and len(self._result.label_names) > 1
-        self.layers.setVisible(several)
+        self.layers.setVisible(len(layers) + len(sentences) > 1)
         self.colours.setVisible(labelled)
 
     def _colour(self) -> None:
@@ -253,7 +321,7 @@ class LatentView(View):
         self._colour()
 
     def read_out(self, index: int) -> str:
-        """Say a token, its μ and its σ along each axis of the picture."""
+        """Say a token or sentence, its μ and its σ along each axis of the picture."""
         result = self._result
         if result is None or index >= len(self._labels):
             return ""
@@ -261,11 +329,67 @@ class LatentView(View):
         with np.errstate(invalid="ignore"):
             spread = np.sqrt(np.diagonal(result.covariance[index]))
         across, up = (number(float(value)) for value in spread)
-        return f"{self._labels[index]}, token {index}\nμ = ({x}, {y})\nσ = ({across}, {up})"
+        what = "token" if result.ranges is None else "sentence"
+        return f"{self._labels[index]}, {what} {index}\nμ = ({x}, {y})\nσ = ({across}, {up})"
+
+    def read_dot(self, index: int) -> str:
+        """Say what a reference state is from, and its label."""
+        result = self._result
+        if result is None or index >= len(result.labels):
+            return ""
+        said = [result.texts[index]] if index < len(result.texts) else []
+        if len(result.label_names) > 1 or not said:
+            said.append(result.label_names[result.labels[index]])
+        return "\n".join(said)
+
+    def _choose_found(self) -> None:
+        if self.search.found is not None:
+            self.map.choose(self.search.found, ())
+            self.map.setFocus()
+
+    def _show_chosen(self, group: Group) -> None:
+        if self._result is not None:
+            labels, names = self._result.labels, self._result.label_names
+            noun = "token" if self._result.ranges is None else "sentence"
+            self.chosen.show_group(group, labels, names, len(self._result.reference), noun)
+            self.note.setVisible(not group)  # there is room for one line
 
     def _mark(self) -> None:
         session = self.session
-        self.map.set_marks(Marks(session.hovered, session.selected, session.pinned))
+        pinned = frozenset(row for row in map(self._row, session.pinned) if row is not None)
+        marks = Marks(self._row(session.hovered), self._row(session.selected), pinned)
+        self.map.set_marks(marks)
+
+    def _row(self, token: int | None) -> int | None:
+        """The point that stands for a token: its own, or that of its sentence."""
+        ranges = self._result.ranges if self._result is not None else None
+        if ranges is None or token is None:
+            return token
+        rows = np.flatnonzero((ranges[:, 0] <= token) & (token < ranges[:, 1]))
+        return int(rows[0]) if len(rows) else None
+
+    def _token(self, row: int) -> int | None:
+        """The token a point stands for; of a sentence the first one."""
+        ranges = self._result.ranges if self._result is not None else None
+        if ranges is None:
+            return row if row >= 0 else None
+        return int(ranges[row, 0]) if 0 <= row < len(ranges) else None
+
+    def _select(self, row: int) -> None:
+        again = row == self._row(self.session.selected)
+        self.session.select(None if again else self._token(row))
+
+    def _decode(self, result: LatentResult) -> None:
+        """Let points be decoded in a space of tokens: a sentence's state is put nowhere."""
+        decoding, able = self.decoding, result.ranges is None
+        if able:
+            decoding.set_latent(result)
+        elif decoding.toggle.isChecked() or decoding.way.currentIndex():
+            decoding.toggle.setChecked(False)
+            decoding.way.setCurrentIndex(0)
+            decoding.refresh()
+        decoding.toggle.setVisible(able)
+        decoding.way.setVisible(able)
 
     def focusInEvent(self, event: QFocusEvent) -> None:
         """Hand the focus to the map, which the keys are for."""
@@ -276,72 +400,14 @@ class LatentView(View):
         return QSize(200, 140)
 
 
+def _picture(result: LatentResult) -> tuple[object, ...]:
+    """What tells one picture of a space from another."""
+    return result.layer, result.plane, result.states
+
+
 def _categories(result: LatentResult) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]] | None:
     """The label of each reference state, if each has one."""
     return result.labels if len(result.labels) == len(result.reference) else None
-
-
-class _Legend(QWidget):
-    """The labels with their colours; choosing one leaves the others grey."""
-
-    chosen = Signal(int)
-    """The label that alone is coloured, −1 for all of them."""
-
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.setAccessibleName("Labels of the reference states")
-        self._flow = QFlowLayout(self)
-        self._flow.setContentsMargins(8, 0, 8, 4)
-        self._flow.setHorizontalSpacing(4)
-        self._flow.setVerticalSpacing(0)
-        self.buttons: list[QToolButton] = []
-
-    def set_names(self, names: Sequence[str]) -> None:
-        """Show these labels, none of them chosen."""
-        for button in self.buttons:
-            self._flow.removeWidget(button)
-            button.deleteLater()
-        self.buttons = []
-        for index, name in enumerate(names):
-            button = QToolButton()
-            button.setText(name)
-            button.setIcon(_dot(theme.category(index)))
-            button.setIconSize(QSize(12, 12))
-            button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
-            button.setFont(theme.ui_font(theme.SMALL))
-            button.setAutoRaise(True)
-            button.setCheckable(True)
-            button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
-            button.setAccessibleName(f"Colour only {name}")
-            button.setToolTip(f"Colour only the states of {name}; once more for all labels.")
-            button.clicked.connect(lambda on, index=index: self._choose(index if on else -1))
-            self._flow.addWidget(button)
-            self.buttons.append(button)
-
-    def _choose(self, index: int) -> None:
-        for at, button in enumerate(self.buttons):
-            button.setChecked(at == index)
-        self.chosen.emit(index)
-
-
-def _dot(colour: str) -> QIcon:
-    """A filled circle, sharp at two device pixels a pixel."""
-    picture = QPixmap(24, 24)
-    picture.fill(Qt.GlobalColor.transparent)
-    painter = QPainter(picture)
-    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-    painter.setPen(Qt.PenStyle.NoPen)
-    painter.setBrush(QColor(colour))
-    painter.drawEllipse(4, 4, 16, 16)
-    painter.end()
-    picture.setDevicePixelRatio(2)
-    return QIcon(picture)
-
-
-def _is_plain(result: LatentResult) -> bool:
-    """Whether the picture is μ's own first two dimensions, and not its principal components."""
-    said = str(result.card.get("plane", ""))
-    return result.mu.shape[-1] == 2 or said.startswith("first two dimensions")
 
 
 VIEW = ViewSpec(

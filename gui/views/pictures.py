@@ -21,7 +21,8 @@ from PySide6.QtWidgets import (
 from superqt import QElidingLabel
 
 from engine.latent.pictured import PictureResult
-from engine.types import PlaceQuery, PlaceResult, Query, Snapshot
+from engine.latent.values import PlaceQuery, PlaceResult
+from engine.types import Query, Snapshot
 from gui import theme
 from gui.figures.spec import FigureOptions
 from gui.picturing import PictureChoice

@@ -9,7 +9,7 @@ from PySide6.QtCore import QEvent, QPointF, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QColor, QHelpEvent, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import QSizePolicy, QToolTip, QWidget
 
-from engine.types import DecodeResult
+from engine.latent.values import DecodeResult
 from gui import theme
 from gui.widgets.nextbar import percent
 from gui.widgets.spans import visible

@@ -19,8 +19,9 @@ from PySide6.QtCore import QEvent, QObject, QPointF, Signal
 from PySide6.QtGui import QMouseEvent
 from PySide6.QtWidgets import QApplication, QCheckBox, QComboBox, QWidget
 
-from engine.latent.paths import Point
-from engine.types import DecodeQuery, DecodeResult, LatentResult, Snapshot, Token
+from engine.latent.paths import Point, centre
+from engine.latent.values import DecodeQuery, DecodeResult
+from engine.types import Ints, LatentResult, Snapshot, Token
 from gui import theme
 from gui.session import Session
 from gui.widgets.decode_bars import said
@@ -151,6 +152,21 @@ class Decoding(QObject):
             self._groups = (first, second)
             self.refresh()
 
+    def add_group(self, tokens: Sequence[int] | Ints, cloud: Sequence[int] | Ints) -> None:
+        """Take a group of tokens and reference states, by index; the walk is from the one before.
+
+        An empty group leaves the two there are.
+        """
+        latent = self._latent
+        if latent is None:
+            return
+        parts = [latent.mu[np.asarray(tokens, dtype=np.int64)]]
+        if latent.reference_mu is not None:
+            parts.append(latent.reference_mu[np.asarray(cloud, dtype=np.int64)])
+        mu = np.concatenate(parts)  # (n, Z)
+        if len(mu) and (added := centre(mu, range(len(mu)))) != self._groups[1]:
+            self.set_groups(self._groups[1], added)
+
     def take(self, snapshot: Snapshot) -> None:
         """Show what `snapshot` answers, and ask what came up meanwhile."""
         self._text, self._tokens = snapshot.request.text, snapshot.tokens
@@ -248,7 +264,7 @@ class Decoding(QObject):
             self._hover = None
         chosen = self.faders.chosen if self.faders.chosen < len(base) else 0
         self.faders.set_values(self._held or base, chosen)
-        texts = self._latent is not None and bool(self._latent.reference_texts)
+        texts = self._latent is not None and bool(self._latent.texts)
         self.side.set_parts(faders=kind == "dimension", texts=texts)
         self.side.setVisible(self._active)
         self.foot.setVisible(kind != "none")

@@ -33,7 +33,7 @@ def nearest_texts(
 
     Nothing where the space keeps no reference texts. A text is named once, at its nearest state.
     """
-    mu, texts = result.reference_mu, result.reference_texts
+    mu, texts = result.reference_mu, result.texts
     if mu is None or len(texts) != len(mu) or mu.ndim != 2 or mu.shape[1] != len(point):
         return ()
     # Several states may be of one text: look at more of them than are listed.

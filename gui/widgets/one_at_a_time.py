@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from engine.types import DecodeQuery
+from engine.latent.values import DecodeQuery
 
 
 @dataclass(slots=True)

@@ -109,6 +109,11 @@ class Plane(QWidget):
         return self._seen
 
     @property
+    def dragged(self) -> bool:
+        """Whether the plane is being dragged by the mouse."""
+        return self.panning and self._pressed is not None
+
+    @property
     def share(self) -> float:
         """How much of a motion is done, 0..1."""
         return self._share

@@ -13,14 +13,15 @@ from typing import cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from PySide6.QtCore import QEvent, QPointF, QRectF, Qt, Signal
-from PySide6.QtGui import QColor, QImage, QKeyEvent, QPainter, QPaintEvent, QPen, QPixmap
+from PySide6.QtCore import QEvent, QPointF, QRectF, QSize, Qt, Signal
+from PySide6.QtGui import QColor, QKeyEvent, QPainter, QPaintEvent, QPen, QPixmap
 from PySide6.QtWidgets import QWidget
 
 from gui import theme
 from gui.widgets import scatter_geometry as geometry
 from gui.widgets import scatter_paint as paint
-from gui.widgets.plane import Plane
+from gui.widgets.cloud_plane import CloudPlane
+from gui.widgets.drag_layer import DragLayer
 from gui.widgets.readout import draw_readout
 from gui.widgets.scatter_geometry import Box, LabelPlacer, Points, Range
 from gui.widgets.scatter_labels import FittedTexts, paint_labels
@@ -36,7 +37,7 @@ MARGIN = 64
 """Points this far beyond the edge are still drawn, for the sake of their labels."""
 
 
-class ScatterMap(Plane):
+class ScatterMap(CloudPlane):
     """Points in a plane, to hover, to click and to step through by the arrow keys.
 
     While new points arrive the range stays as long as they all lie inside it; where it has to
@@ -53,8 +54,6 @@ class ScatterMap(Plane):
     ----------
     written : dict of int to QRectF
         The points whose labels had room when the map was last painted, and where those stand.
-    cloud_drawings : int
-        How often the cloud was drawn.
     """
 
     pointHovered = Signal(int)
@@ -69,30 +68,25 @@ class ScatterMap(Plane):
         self.setAttribute(Qt.WidgetAttribute.WA_OpaquePaintEvent)
         self.joined = joined
         self.written: dict[int, QRectF] = {}
-        self.cloud_drawings = 0
         self._xy: Points = np.empty((0, 2))
         self._start: Points = self._xy
         self._labels: tuple[str, ...] = ()
         self._covariance: NDArray[np.float64] | None = None
-        self._cloud: Points = np.empty((0, 2))
-        self._categories: NDArray[np.int64] = np.empty(0, np.int64)
-        self._palette: tuple[str | None, ...] | None = None
-        self._cloud_box: Box | None = None
         self._titles = ("", "")
         self._message = ""
         self._readout: Callable[[int], str] | None = None
         self._marks = NO_MARKS
         self._under_mouse = -1
-        self._versions = (0, 0)
+        self._version = 0
+        self._large = False
         self._base: QPixmap | None = None
         self._base_key: tuple[object, ...] = ()
-        self._cloud_image: QImage | None = None
-        self._cloud_key: tuple[object, ...] = ()
         self._ground: QPixmap | None = None
         self._ground_key: tuple[object, ...] = ()
         self._ground_placer = LabelPlacer(0, 0)
         self._old_steps = paint.OldSteps()
         self._fitted = FittedTexts()
+        self._drag_layer = DragLayer()
 
     # --- what is shown ---------------------------------------------------------------------------
 
@@ -122,7 +116,8 @@ class ScatterMap(Plane):
             return
         drawn, before, inside_before = self.drawn_positions(), self._labels, self._all_inside()
         self._xy, self._labels, self._covariance = points, names, spread
-        self._versions = (self._versions[0] + 1, self._versions[1])
+        self._version += 1
+        self._keep_chosen(before, names)
         if self._under_mouse >= len(points):
             self._under_mouse = -1
         goal = self.range
@@ -161,32 +156,6 @@ class ScatterMap(Plane):
         # Twice too small to fill the map is too small; less is not worth a jump.
         return goal if inside and fitted.scale < 2 * goal.scale else fitted
 
-    def set_cloud(self, xy: ArrayLike, categories: ArrayLike | None = None) -> None:
-        """Draw dots behind the points: (N, 2) positions, and (N,) a category index of each."""
-        cloud = geometry.as_points(xy)
-        kinds = np.zeros(len(cloud), np.int64) if categories is None else np.asarray(categories)
-        if kinds.shape != (len(cloud),):
-            raise ValueError(f"{len(cloud)} dots cannot have categories {kinds.shape}")
-        # Neighbours in a file often share a category; drawn in that order the last would hide the
-        # others wherever they overlap.
-        order = np.random.default_rng(0).permutation(len(cloud))
-        cloud, kinds = cloud[order], kinds[order].astype(np.int64)
-        if np.array_equal(cloud, self._cloud) and np.array_equal(kinds, self._categories):
-            return
-        self._cloud, self._categories = cloud, kinds
-        self._cloud_box = geometry.robust_bounds(cloud)
-        self._versions = (self._versions[0], self._versions[1] + 1)
-        if not self.by_hand and self.range is not None:
-            self.go_to(self.fitted(), animated=False)
-        self.update()
-
-    def set_cloud_colours(self, palette: Sequence[str | None] | None) -> None:
-        """Colour the cloud by category: ``#rrggbb`` or None (grey) for each; None: all grey."""
-        made = None if palette is None else tuple(palette)
-        if made != self._palette:
-            self._palette = made
-            self.update()
-
     @property
     def axis_names(self) -> tuple[str, str]:
         """What the axes are called, across and up."""
@@ -196,6 +165,12 @@ class ScatterMap(Plane):
         """Name the axes."""
         if (across, up) != self._titles:
             self._titles = (across, up)
+            self.update()
+
+    def set_large(self, large: bool) -> None:
+        """Draw points larger than usual: each stands for more than a token."""
+        if large != self._large:
+            self._large = large
             self.update()
 
     def set_message(self, text: str) -> None:
@@ -235,7 +210,7 @@ class ScatterMap(Plane):
 
     def content(self) -> Box | None:
         """The box round the points, their ellipses and nearly all of the cloud."""
-        return geometry.join(geometry.bounds(self._xy, self._covariance), self._cloud_box)
+        return geometry.join(geometry.bounds(self._xy, self._covariance), self.cloud.box)
 
     def drawn_positions(self) -> Points:
         """Where the points are drawn now, (T, 2) in map units."""
@@ -289,9 +264,13 @@ class ScatterMap(Plane):
             flags = Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap
             painter.drawText(self.rect().adjusted(12, 4, -12, -4), flags, self._message)
         else:
-            painter.drawPixmap(0, 0, self._painted_base(colours, seen))
+            if self.dragged:
+                self._paint_dragged(painter, colours, seen)
+            else:
+                painter.drawPixmap(0, 0, self._painted_base(colours, seen))
             painter.setRenderHint(QPainter.RenderHint.Antialiasing)
             self._paint_hovered(painter)
+            self._lasso.paint(painter)
         if self.hasFocus():
             painter.setRenderHint(QPainter.RenderHint.Antialiasing, False)
             painter.setBrush(Qt.BrushStyle.NoBrush)
@@ -301,24 +280,42 @@ class ScatterMap(Plane):
 
     def _painted_base(self, colours: theme.Theme, seen: Range) -> QPixmap:
         """Everything but what the mouse changes, painted again only when it has to be."""
-        ratio = self.devicePixelRatioF()
-        place = (seen, self.size(), ratio, colours.dark, self._versions[1], self._palette)
-        if place != self._cloud_key and len(self._cloud):
-            self.cloud_drawings += 1
-            self._cloud_image = paint.cloud_image(
-                self._cloud, self._categories, self._palette, seen, size=self.size(), ratio=ratio
-            )
-        self._cloud_key = place
-        marks = (self._marks.selected, self._marks.pinned)
-        key = (*place, self._versions, self.share, marks, self._titles, self.joined)
+        self._drag_layer.forget()
+        place = self._place(colours, seen)
+        key = (*place, *self._what(), self._titles)
         if self._base is None or key != self._base_key:
             base = self._painted_ground(colours, seen, place).copy()
             painter = QPainter(base)
             painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-            self._paint_points(painter, seen)
+            placer = self._ground_placer.copy()
+            self.written = self._paint_points(painter, self.size(), placer, self._old_steps)
             painter.end()
             self._base, self._base_key = base, key
         return self._base
+
+    def _place(self, colours: theme.Theme, seen: Range) -> tuple[object, ...]:
+        """What the ground depends on."""
+        return (seen, self.size(), self.devicePixelRatioF(), colours.dark, self.cloud.version)
+
+    def _what(self) -> tuple[object, ...]:
+        """What the picture of the points depends on, wherever they are seen."""
+        marks = (self._marks.selected, self._marks.pinned, self.group)
+        return (self._version, self.share, marks, self.joined, self._large)
+
+    def _paint_dragged(self, painter: QPainter, colours: theme.Theme, seen: Range) -> None:
+        """Paint the ground anew, and the points as they were drawn when the dragging began."""
+        place = self._place(colours, seen)
+        painter.drawPixmap(0, 0, self._painted_ground(colours, seen, place))
+
+        def draw(inner: QPainter, size: QSize) -> dict[int, QRectF]:
+            placer = LabelPlacer(size.width(), size.height())
+            return self._paint_points(inner, size, placer, None)
+
+        key = (*self._what(), colours.dark)
+        self._drag_layer.paint(painter, seen, self.size(), key, draw)
+        index = self._marks.hovered
+        box = self._drag_layer.written(index) if index is not None else None
+        self.written = {} if index is None or box is None else {index: box}
 
     def _painted_ground(
         self, colours: theme.Theme, seen: Range, place: tuple[object, ...]
@@ -332,29 +329,39 @@ class ScatterMap(Plane):
             ground.fill(QColor(colours.panel))
             painter = QPainter(ground)
             painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-            if self._cloud_image is not None and len(self._cloud):
-                painter.drawImage(0, 0, self._cloud_image)
+            if len(self.cloud):
+                dots = self.cloud.image(seen, self.size(), ratio, rough=self.panning)
+                painter.drawImage(0, 0, dots)
             placer = self._ground_placer = LabelPlacer(self.width(), self.height())
-            button = self.fit_button.geometry()
-            placer.take(button.x(), button.y(), button.width(), button.height())
+            for shown in (self.fit_button, self.lasso_button):
+                button = shown.geometry()
+                placer.take(button.x(), button.y(), button.width(), button.height())
             paint.paint_axes(painter, seen, self.size(), self._titles, placer)
             painter.end()
             self._ground, self._ground_key = ground, key
         return self._ground
 
-    def _paint_points(self, painter: QPainter, seen: Range) -> None:
-        at = self.pixels()
-        beyond = (self.width() + MARGIN, self.height() + MARGIN)
+    def _paint_points(
+        self,
+        painter: QPainter,
+        size: QSize,
+        placer: LabelPlacer,
+        old_steps: paint.OldSteps | None,
+    ) -> dict[int, QRectF]:
+        """Draw the points onto a map of `size`; tell where which labels were written."""
+        assert self.seen is not None
+        at = self.seen.to_pixels(self.drawn_positions(), size.width(), size.height())
+        beyond = (size.width() + MARGIN, size.height() + MARGIN)
         near: NDArray[np.bool_] = np.asarray(((at >= -MARGIN) & (at <= beyond)).all(axis=1))
-        placer = self._ground_placer.copy()
         if self._covariance is not None:
             paint.paint_ellipses(
-                painter, at, near, self._covariance, scale=seen.scale, marks=self._marks
+                painter, at, near, self._covariance, scale=self.seen.scale, marks=self._marks
             )
         if self.joined:
-            paint.paint_path(painter, at, self.size(), self._old_steps)
-        paint.paint_points(painter, at, near, self._marks, placer)
-        self.written = paint_labels(
+            paint.paint_path(painter, at, size, old_steps)
+        paint.paint_group(painter, at, near, self.group.tokens)
+        paint.paint_points(painter, at, near, self._marks, placer, large=self._large)
+        return paint_labels(
             painter,
             at,
             near,
@@ -367,6 +374,7 @@ class ScatterMap(Plane):
     def _paint_hovered(self, painter: QPainter) -> None:
         index = self._marks.hovered if self._marks.hovered is not None else self._under_mouse
         if not 0 <= index < len(self._xy):
+            self._paint_dot(painter)
             return
         centre = self.position_of(index)
         if math.isnan(centre.x()) or not QRectF(self.rect()).contains(centre):
@@ -381,8 +389,14 @@ class ScatterMap(Plane):
     # --- mouse and keys --------------------------------------------------------------------------
 
     def hover_at(self, position: QPointF) -> None:
-        """Tell which point the mouse is over."""
-        self._hover(self.point_at(position))
+        """Tell which point the mouse is over, or else which dot of the cloud."""
+        index = self.point_at(position)
+        away = math.inf
+        if index >= 0:
+            centre = self.position_of(index)
+            away = math.hypot(centre.x() - position.x(), centre.y() - position.y())
+        dot = self._dot_rather(position, away)
+        self._hover(index if dot < 0 else -1, dot)
 
     def click_at(self, position: QPointF) -> None:
         """Tell which point was clicked."""
@@ -390,7 +404,8 @@ class ScatterMap(Plane):
         if index >= 0:
             self.pointClicked.emit(index)
 
-    def _hover(self, index: int) -> None:
+    def _hover(self, index: int, dot: int = -1) -> None:
+        self._point_at_dot(dot)
         if index != self._under_mouse:
             self._under_mouse = index
             hand, arrow = Qt.CursorShape.PointingHandCursor, Qt.CursorShape.ArrowCursor
@@ -399,7 +414,9 @@ class ScatterMap(Plane):
             self.update()
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        """Step through the points in reading order."""
+        """Step through the points in reading order; Escape lets go of what was chosen."""
+        if event.key() == Qt.Key.Key_Escape and self._let_go():
+            return
         last = len(self._xy) - 1
         here = self._marks.selected
         here = here if here is not None and here <= last else None
@@ -431,6 +448,6 @@ class ScatterMap(Plane):
         """Paint anew in another theme or face."""
         kinds = (QEvent.Type.PaletteChange, QEvent.Type.FontChange, QEvent.Type.StyleChange)
         if event.type() in kinds and hasattr(self, "_base"):
-            self._base, self._cloud_key = None, ()
+            self._base = self._ground = None
             self.update()
         super().changeEvent(event)

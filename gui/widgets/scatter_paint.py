@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -29,6 +28,9 @@ from gui.widgets.token_axis import Marks
 DOT, SMALL_DOT, CROWD = 3.5, 2.5, 150
 """Radius of a point in pixels, and that of points from `CROWD` of them on."""
 
+LARGE = 6.0
+"""Radius of a point that stands for a sentence."""
+
 RING = 6.5
 """Radius of a selected or pinned point in pixels."""
 
@@ -40,63 +42,10 @@ _FEW = 8
 
 _ORIGIN = QPointF(0, 0)
 
-MANY = 4000
-"""From this many dots on a cloud has smaller ones."""
-
-FEW = 1000
-"""Up to this many coloured dots are large enough for their hue to be told."""
-
 
 def _dot(count: int) -> float:
     """Radius of a point among `count` in pixels."""
     return DOT if count < CROWD else SMALL_DOT
-
-
-def _cloud_dot(count: int, coloured: bool) -> float:
-    """Radius of a dot of a cloud of `count` in pixels."""
-    if coloured:
-        return 2.0 if count <= FEW else 1.2
-    return 0.8 if count > MANY else 1.2
-
-
-def cloud_image(
-    cloud: Points,
-    categories: NDArray[np.int64] | None,
-    palette: Sequence[str | None] | None,
-    shown: Range,
-    *,
-    size: QSize,
-    ratio: float,
-) -> QImage:
-    """Draw a cloud (N, 2) into an image of `size` at `ratio` device pixels a pixel.
-
-    `palette` gives a colour for each category, None for grey; None makes the whole cloud grey.
-    """
-    colours = theme.current()
-    width, height = round(size.width() * ratio), round(size.height() * ratio)
-    grey = QColor(colours.muted).rgb() & 0xFFFFFF
-    shades = np.full(len(cloud), grey, np.uint32)
-    if palette and categories is not None:
-        table = np.array(
-            [grey if c is None else QColor(c).rgb() & 0xFFFFFF for c in palette], np.uint32
-        )
-        known = (categories >= 0) & (categories < len(table))
-        shades[known] = table[categories[known]]
-    dots = geometry.rasterise(
-        shown.to_pixels(cloud, size.width(), size.height()) * ratio,
-        width,
-        height,
-        shades,
-        radius=_cloud_dot(len(cloud), bool(palette)) * ratio,
-        opacity=0.5 if palette else 0.3,
-    )
-    # The copy outlives the array whose memory the first image borrows.
-    borrowed = QImage(
-        dots.data, width, height, 4 * width, QImage.Format.Format_ARGB32_Premultiplied
-    )
-    image = borrowed.copy()
-    image.setDevicePixelRatio(ratio)
-    return image
 
 
 def paint_axes(
@@ -309,12 +258,19 @@ def _paint_arrow(painter: QPainter, start: QPointF, end: QPointF, ink: QColor) -
 
 
 def paint_points(
-    painter: QPainter, at: Points, near: NDArray[np.bool_], marks: Marks, placer: LabelPlacer
+    painter: QPainter,
+    at: Points,
+    near: NDArray[np.bool_],
+    marks: Marks,
+    placer: LabelPlacer,
+    *,
+    large: bool = False,
 ) -> None:
-    """Draw the points in view: ringed where pinned, large and in the accent where selected."""
+    """Draw the points in view: ringed where pinned, larger and in the accent where selected."""
     colours = theme.current()
     accent, ground = QColor(colours.accent), QColor(colours.panel)
-    dot = _dot(len(at))
+    dot = LARGE if large else _dot(len(at))
+    ring = max(RING, dot + 2.5)
     painter.setPen(QPen(ground, 1))
     painter.setBrush(QColor(colours.text))
     placer.take_points(at[near], dot)
@@ -327,11 +283,11 @@ def paint_points(
     painter.setBrush(Qt.BrushStyle.NoBrush)
     for pinned in marks.pinned:
         if 0 <= pinned < len(at) and near[pinned]:
-            painter.drawEllipse(QPointF(*at[pinned]), RING, RING)
+            painter.drawEllipse(QPointF(*at[pinned]), ring, ring)
     if marks.selected is not None and 0 <= marks.selected < len(at) and near[marks.selected]:
         painter.setPen(QPen(ground, 1.5))
         painter.setBrush(accent)
-        painter.drawEllipse(QPointF(*at[marks.selected]), RING, RING)
+        painter.drawEllipse(QPointF(*at[marks.selected]), ring, ring)
 
 
 def _stamp_points(painter: QPainter, at: Points, dot: float) -> None:
@@ -359,6 +315,26 @@ def _stamp_points(painter: QPainter, at: Points, dot: float) -> None:
     pieces[:, 2:4] = quarters % 4 * side
     pieces[:, 4:] = side
     draw_pieces(painter, pieces, atlas, 1 / ratio)
+
+
+def paint_group(
+    painter: QPainter, at: Points, near: NDArray[np.bool_], tokens: NDArray[np.int64]
+) -> None:
+    """Ring the points that were chosen together, filled, so that they are told from pinned ones."""
+    accent = QColor(theme.current().accent)
+    painter.setPen(QPen(accent, 1.5))
+    accent.setAlpha(80)
+    painter.setBrush(accent)
+    for index in tokens.tolist():
+        if index < len(at) and near[index]:
+            painter.drawEllipse(QPointF(*at[index]), RING + 1, RING + 1)
+
+
+def paint_cloud_hovered(painter: QPainter, centre: QPointF) -> None:
+    """Outline a dot of the cloud."""
+    painter.setPen(QPen(QColor(theme.current().hover), 1.5))
+    painter.setBrush(Qt.BrushStyle.NoBrush)
+    painter.drawEllipse(centre, DOT + 2, DOT + 2)
 
 
 def paint_hovered(

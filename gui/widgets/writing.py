@@ -18,7 +18,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from engine.types import Written
+from engine.latent.values import Written
 from gui import theme
 
 WIDE = 190

@@ -26,8 +26,9 @@ from engine.latent.corpus_sentences import of_tokens
 from engine.latent.pca import Pca
 from engine.latent.space import Space, make
 from engine.latent.vae import VAE
+from engine.latent.values import DecodeQuery, DecodeResult
 from engine.probes.decode import Decodes
-from engine.types import DecodeQuery, DecodeResult, Query, Request, Snapshot
+from engine.types import Query, Request, Snapshot
 
 TEXT = "The quick brown fox jumps over the lazy dog."
 LAYER = 2

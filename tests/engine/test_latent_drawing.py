@@ -16,7 +16,7 @@ from engine.latent.corpus_texts import read_corpus
 from engine.latent.drawing import Drawing, drawing_job
 from engine.latent.pictured import PictureResult
 from engine.latent.pictures import pictures_of
-from engine.types import PictureQuery
+from engine.latent.values import PictureQuery
 
 WORDS = ("fox", "dog", "hound", "bird", "cat", "mouse", "horse", "cow")
 

@@ -21,8 +21,8 @@ from engine.latent.projections.identity import Dimensions
 from engine.latent.projections.spec import Settings, choices, projection_specs
 from engine.latent.projections.tsne import Tsne
 from engine.latent.projections.umap import Umap
+from engine.latent.values import PlaceQuery, PlaceResult
 from engine.probes.place import Places
-from engine.types import PlaceQuery, PlaceResult
 
 SPECS = list(projection_specs().values())
 WIDTH = 32

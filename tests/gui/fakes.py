@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from PySide6.QtCore import QObject, QTimer, Signal
 
+from engine.latent.values import PlaceQuery, PlaceResult
 from engine.types import (
     AttentionQuery,
     AttentionResult,
@@ -34,8 +35,6 @@ from engine.types import (
     NextQuery,
     NextResult,
     PassStats,
-    PlaceQuery,
-    PlaceResult,
     Precision,
     Progress,
     Query,

@@ -10,6 +10,7 @@ from fakes import memory_result
 from engine.latent.pictured import PictureResult
 from engine.latent.projections.spec import Settings
 from engine.latent.quality import Quality
+from engine.latent.values import PictureQuery, PlaceQuery, PlaceResult
 from engine.types import (
     AttentionQuery,
     AttentionResult,
@@ -23,9 +24,6 @@ from engine.types import (
     MosaicResult,
     NextQuery,
     NextResult,
-    PictureQuery,
-    PlaceQuery,
-    PlaceResult,
     Query,
     Request,
     Result,

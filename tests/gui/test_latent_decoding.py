@@ -13,7 +13,8 @@ from PySide6.QtWidgets import QApplication, QLayout
 from windows import make_window
 
 from engine.latent.paths import prior
-from engine.types import DecodeQuery, DecodeResult, LatentQuery
+from engine.latent.values import DecodeQuery, DecodeResult
+from engine.types import LatentQuery
 from gui.bridge import Bridge
 from gui.session import Session
 from gui.settings import Settings
@@ -262,7 +263,7 @@ def test_the_nearest_texts_are_listed_where_the_space_has_them(view, qtbot):
     dice = np.random.default_rng(3)
     mu = dice.normal(size=(40, 5)).astype(np.float32)
     texts = tuple(f"text {index // 2}" for index in range(40))  # two states of each
-    with_texts = replace(told, reference_mu=mu, reference_texts=texts)
+    with_texts = replace(told, reference_mu=mu, texts=texts)
     view.decoding.set_latent(with_texts)
     assert side.tabs.isTabVisible(TEXTS)
     side.tabs.setCurrentIndex(TEXTS)
@@ -283,7 +284,7 @@ def test_the_nearest_texts_are_listed_where_the_space_has_them(view, qtbot):
     assert side.bars.isVisibleTo(side)
     side.tabs.setCurrentIndex(WRITING)
     assert not side.texts.isVisibleTo(side)
-    assert nearest_texts(replace(with_texts, reference_texts=texts[:3]), (0.0,) * 5) == ()
+    assert nearest_texts(replace(with_texts, texts=texts[:3]), (0.0,) * 5) == ()
     assert nearest_texts(with_texts, (0.0,)) == ()
 
 

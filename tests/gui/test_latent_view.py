@@ -145,7 +145,7 @@ def test_the_cloud_is_not_drawn_again_while_typing(view):
         text = TEXT + " It" * (count - 8)
         answer(view, text, reference=reference, labels=labels, xy=xy[:count])
         view.map.grab()
-        drawn.append(view.map.cloud_drawings)
+        drawn.append(view.map.cloud.drawings)
     assert drawn[0] == drawn[1] > 0
 
 
@@ -167,13 +167,13 @@ def test_colours_come_when_asked_for_and_have_names(view, qtbot):
 
     assert colourful(coloured) > 20 * max(1, colourful(grey))
     qtbot.mouseClick(view.legend.buttons[1], Qt.MouseButton.LeftButton)
-    assert view.map._palette == (None, theme.category(1), None)
+    assert view.map.cloud.palette == (None, theme.category(1), None)
     assert 0 < colourful(pixels_of(view.map).astype(int)) < colourful(coloured)
     qtbot.mouseClick(view.legend.buttons[1], Qt.MouseButton.LeftButton)
-    assert view.map._palette == tuple(theme.category(index) for index in range(3))
+    assert view.map.cloud.palette == tuple(theme.category(index) for index in range(3))
     qtbot.mouseClick(view.colours, Qt.MouseButton.LeftButton, pos=QPoint(8, 8))
     assert not view.legend.isVisible()
-    assert view.map._palette is None
+    assert view.map.cloud.palette is None
 
 
 def test_new_labels_make_a_new_legend(view):

@@ -18,7 +18,8 @@ from engine.errors import UserError
 from engine.latent.projections.directions import Directions
 from engine.latent.projections.spec import choices
 from engine.latent.quality import Quality
-from engine.types import Failure, JobDone, PlaceQuery, Progress
+from engine.latent.values import PlaceQuery
+from engine.types import Failure, JobDone, Progress
 from gui import theme
 from gui.bridge import Bridge
 from gui.figures import colour

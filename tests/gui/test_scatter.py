@@ -298,19 +298,19 @@ def test_the_cloud_is_drawn_once_for_each_range(made):
     cloud, kinds = dice.normal(0, 1, (5000, 2)), dice.integers(0, 3, 5000)
     plot.set_cloud(cloud, kinds)
     plot.grab()
-    assert plot.cloud_drawings == 1
+    assert plot.cloud.drawings == 1
     plot.set_marks(Marks(0, 1, frozenset({2})))
     plot.set_cloud(cloud.copy(), kinds.copy())
     plot.set_points(SQUARE * 0.9, NAMES)
     plot.grab()
-    assert plot.cloud_drawings == 1
+    assert plot.cloud.drawings == 1
     plot.zoom(1.5)
     plot.grab()
     plot.grab()
-    assert plot.cloud_drawings == 2
+    assert plot.cloud.drawings == 2
     plot.set_cloud_colours(["#ff0000", None, "#00ff00"])
     plot.grab()
-    assert plot.cloud_drawings == 3
+    assert plot.cloud.drawings == 3
 
 
 def test_the_same_points_again_are_not_painted_again(made):
@@ -430,7 +430,7 @@ def test_a_letter_draws_neither_ground_nor_old_steps_anew(made):
     names = [f"t{i}" for i in range(400)]
     plot.set_points(xy, names, spread(400))
     pixels_of(plot)
-    ground, old, clouds = plot._ground, plot._old_steps.drawings, plot.cloud_drawings
+    ground, old, clouds = plot._ground, plot._old_steps.drawings, plot.cloud.drawings
     measured = plot._fitted.measured
     for letter in range(5):
         moved = xy.copy()
@@ -438,7 +438,7 @@ def test_a_letter_draws_neither_ground_nor_old_steps_anew(made):
         plot.set_points(moved, [*names[:-1], f"t{letter}"], spread(400))
         pixels_of(plot)
     assert plot._ground is ground
-    assert (plot._old_steps.drawings, plot.cloud_drawings) == (old, clouds)
+    assert (plot._old_steps.drawings, plot.cloud.drawings) == (old, clouds)
     assert plot._fitted.measured == measured + 5
 
 

@@ -12,6 +12,7 @@ from PySide6.QtWidgets import QApplication
 from windows import make_window
 
 from engine.engine import Engine
+from engine.latent.values import PlaceQuery
 from engine.types import (
     AttentionQuery,
     EmbeddingQuery,
@@ -20,7 +21,6 @@ from engine.types import (
     MosaicQuery,
     NeighboursQuery,
     NextQuery,
-    PlaceQuery,
     Query,
 )
 from gui.bridge import Bridge

@@ -8,7 +8,8 @@ from test_latent_decoding import choose_way
 from windows import make_window, settle
 
 from engine.latent.paths import prior
-from engine.types import Failure, JobDone, Written
+from engine.latent.values import Written
+from engine.types import Failure, JobDone
 from gui.bridge import Bridge
 from gui.settings import Settings
 from gui.widgets.walks import STEPS

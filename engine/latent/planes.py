@@ -1,0 +1,85 @@
+"""The planes of a latent space that can be drawn, and where its reference states lie in each.
+
+Shape letters: T tokens, Z latent width, N reference states.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from engine.latent.card import Plane
+from engine.latent.pca import principal_axes
+from engine.types import Floats, LatentPlane
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Picture:
+    """A plane of a space: the picture of z is ``(z − origin) @ axes``.
+
+    Attributes
+    ----------
+    plane : LatentPlane
+        Which it is.
+    origin, axes : Tensor
+        (Z,) and (Z, 2); the columns are orthonormal.
+    reference : (N, 2) float32, read-only
+        The reference's μ in it.
+    """
+
+    plane: LatentPlane
+    origin: Tensor
+    axes: Tensor
+    reference: Floats
+
+    def project(self, z: Tensor) -> Tensor:
+        """Points (T, Z) in the picture, (T, 2)."""
+        return (z - self.origin) @ self.axes
+
+    def covariance(self, logvar: Tensor) -> Tensor:
+        """Covariance (T, 2, 2) in the picture of posteriors with ln σ² (T, Z).
+
+        The projection is linear, so it is Aᵀ diag(σ²) A exactly.
+        """
+        return torch.einsum("za,tz,zb->tab", self.axes, logvar.exp(), self.axes)
+
+
+def plane_of(mu: Tensor, plane: Plane) -> tuple[Tensor, Tensor]:
+    """Origin (Z,) and axes (Z, 2) of a space's own picture for reference points `mu` (N, Z)."""
+    latent = mu.shape[1]
+    if plane == "first two dimensions of μ":
+        axes = torch.eye(latent, 2, dtype=mu.dtype, device=mu.device)
+        return mu.new_zeros(latent), axes
+    mean, _, vectors = principal_axes(mu.double())
+    return mean.to(mu.dtype), vectors[:, :2].to(mu.dtype).contiguous()
+
+
+def picture_of(plane: LatentPlane, points: Floats | None, like: Tensor) -> Picture | None:
+    """A picture that is not a space's own; None where there is no such plane or no reference μ.
+
+    Parameters
+    ----------
+    points : (N, Z), optional
+        The reference's μ.
+    like : Tensor
+        What it is made for: type and device of origin and axes.
+    """
+    if plane == "own" or points is None:
+        return None
+    count, latent = points.shape
+    mu = torch.from_numpy(np.array(points))
+    if plane == "components":
+        if latent < 2 or not count:
+            return None
+        origin, axes = plane_of(mu, "first two principal components of μ")
+    else:
+        across, up = plane
+        if across == up or not (0 <= across < latent and 0 <= up < latent):
+            return None
+        origin, axes = mu.new_zeros(latent), torch.eye(latent)[:, [across, up]]
+    reference: Floats = ((mu - origin) @ axes).numpy()
+    reference.setflags(write=False)
+    return Picture(plane, origin.to(like), axes.contiguous().to(like), reference)
