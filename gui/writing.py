@@ -44,8 +44,8 @@ class WritingChoice:
 def writing_job(choice: WritingChoice) -> Callable[[Engine], Generator[Written, None, Any]]:
     """The job that writes on from the point and, for comparison, from the model's own state.
 
-    Its steps are `engine.latent.values.Written`, `POINT` and `OWN` taking turns; its value is a pair of
-    `engine.latent.continuation.Continuation`.
+    Its steps are `Written` (engine/latent/values.py), `POINT` and `OWN` taking turns; its value is
+    a pair of `engine.latent.continuation.Continuation`.
     """
 
     def run(engine: Engine) -> Generator[Written, None, Any]:

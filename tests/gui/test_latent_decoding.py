@@ -234,6 +234,25 @@ def test_a_walk_between_groups_says_how_to_choose_them(view):
     assert not walks(view)
 
 
+def test_two_groups_that_are_drawn_round_become_the_ends_of_a_walk(view):
+    told = answer(view)
+    choose_way(view, "groups")
+    view.map.choose((), (0, 1))
+    assert not walks(view)
+    view.map.choose((), ())  # letting go of a group leaves it an end
+    view.map.choose((), (2, 3))
+    (query,) = walks(view)
+    np.testing.assert_allclose(query.points[0], told.mu[:2].mean(0), rtol=1e-5)
+    np.testing.assert_allclose(query.points[-1], told.mu[2:4].mean(0), rtol=1e-5)
+    told = answer(view)
+    mu = np.random.default_rng(3).normal(size=(len(told.reference), 5)).astype(np.float32)
+    view.decoding.set_latent(replace(told, reference_mu=mu))
+    view.decoding.add_group((4,), (1, 2))
+    (query,) = walks(view)
+    wanted = np.stack([told.mu[4], mu[1], mu[2]]).mean(0)
+    np.testing.assert_allclose(query.points[-1], wanted, rtol=1e-5)
+
+
 def test_a_walk_between_sentences_goes_between_their_means(view, monkeypatch):
     sentences = "The dog is running in the park. She looked at him and smiled."
     monkeypatch.setitem(globals(), "TEXT", sentences)

@@ -184,11 +184,11 @@ def test_labels_and_held_out_points_are_told_apart(window, view):
     view.draw.click()
     window.bridge.finish()
     blue, orange = theme.category(0), theme.category(1)
-    assert view.map._palette == (blue, blue, orange, orange)
+    assert view.map.cloud.palette == (blue, blue, orange, orange)
     view.held.click()
-    assert view.map._palette == (None, blue, None, orange)
+    assert view.map.cloud.palette == (None, blue, None, orange)
     view.legend.buttons[1].click()
-    assert view.map._palette == (None, None, None, orange)
+    assert view.map.cloud.palette == (None, None, None, orange)
 
 
 def test_a_dot_says_what_it_is(window, view):
