@@ -25,8 +25,9 @@ from PySide6.QtGui import (
 from PySide6.QtWidgets import QWidget
 
 from gui import theme
+from gui.widgets.coding import Codes, encode
 from gui.widgets.focus import by_keyboard, draw_focus
-from gui.widgets.raster import Codes, colour_table, encode, image, resize_all
+from gui.widgets.raster import colour_table, image, resize_all
 from gui.widgets.readout import draw_readout
 from gui.widgets.token_axis import step_for
 
