@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PySide6.QtGui import QPainter, QRegion
 from pytestqt.qtbot import QtBot
 
+from gui.widgets.bars import LengthColumn
 from gui.widgets.coding import Coder, encode
 from gui.widgets.heatmap import HeatMap
 from gui.widgets.token_axis import Marks
@@ -174,3 +176,32 @@ def test_a_marked_label_that_changed_is_written_anew(qtbot):
     before = picture(widget)
     widget.set_labels([*names[:-1], "other"], None)
     assert (picture(widget) != before).any()
+
+
+# --- the bars beside it --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rows", [12, 90, 400, 900])
+@pytest.mark.parametrize("changed", [0, 5, -1])
+def test_a_bar_that_changed_is_all_that_is_painted(qtbot, rows, changed):
+    widget = shown(qtbot, (300, 411))
+    widget.set_data(fixed(np.eye(rows, 30)))
+    bars = LengthColumn(widget, "length")
+    qtbot.addWidget(bars)
+    bars.resize(LengthColumn.WIDTH, 411)
+    bars.show()
+    lengths = np.random.default_rng(4).uniform(2, 3, rows)
+    lengths[1], lengths[2] = np.nan, 3.0  # the longest stays
+    bars.set_lengths(lengths, [""] * rows)
+    old = bars.grab()
+    lengths[changed] *= 0.5
+    places = []
+    bars.update = places.append  # type: ignore[method-assign]
+    bars.set_lengths(lengths.copy(), [""] * rows)
+    (place,) = places
+    assert place.height() < bars.height() / rows + 8
+    painter = QPainter(old)
+    painter.setClipRect(place)
+    bars.render(painter, place.topLeft(), QRegion(place))
+    painter.end()
+    assert old.toImage() == bars.grab().toImage()
