@@ -3,8 +3,9 @@
 A change becomes a request with the queries of the visible views; a snapshot is drawn by the visible
 views whose queries it answers. Hidden views cost nothing: they are drawn when they are shown.
 
-Views draw one in a turn of the event loop, so that a key pressed meanwhile need not wait for all of
-them. A snapshot that comes before all have drawn the last one takes its place: who has not drawn
+Views draw in turns of the event loop, as many in a turn as take `TURN` together, so that a key
+pressed meanwhile need not wait for all of them, and the window need not be painted after each. A
+snapshot that comes before all have drawn the last one takes its place: who has not drawn
 yet draws the newer one, and the others draw once more after that, so that none is left out however
 fast snapshots come.
 """
@@ -20,6 +21,9 @@ from PySide6.QtWidgets import QWidget
 from engine.types import ModelInfo, Query, Request, Snapshot
 from gui.session import Session
 from gui.view import View
+
+TURN = 0.008
+"""Seconds of drawing after which the next view waits for the next turn of the event loop."""
 
 _LOW = Qt.EventPriority.LowEventPriority.value  # that of Qt's own requests to paint
 
@@ -49,6 +53,8 @@ class Controller(QObject):
         The last answer of the model that is loaded now that all visible views have drawn.
     limit : int or None
         The most tokens to run, None for the engine's own limit.
+    clock : callable
+        Seconds from some moment on, by which the turns of drawing are measured.
     """
 
     rendered = Signal(object)
@@ -61,6 +67,7 @@ class Controller(QObject):
         self.latest: Snapshot | None = None
         self.limit: int | None = None
         self.latency_ms = 0.0
+        self.clock = time.perf_counter
         self._bridge = bridge
         self._views: dict[str, View] = {}
         self._shown: set[str] = set()
@@ -189,17 +196,19 @@ class Controller(QObject):
         self._draw_next()
 
     def _draw_next(self) -> None:
-        """Let one view draw, and the next one in the next turn."""
+        """Let views draw for a while, and the others in the next turn."""
         snapshot = self._newest
         if snapshot is None:
             return
+        begun = self.clock()
         # One that was hidden, or was shown and drawn then, has nothing to do any more.
         while self._waiting:
             key = next(iter(self._waiting))
             del self._waiting[key]
             if key in self._shown and key in self._stale:
                 self._draw(key, snapshot)
-                break
+                if self.clock() - begun >= TURN:
+                    break
         if self._waiting:
             self._next_turn.start()
             return

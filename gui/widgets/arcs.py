@@ -26,9 +26,9 @@ from PySide6.QtGui import (
 from PySide6.QtWidgets import QAbstractScrollArea, QWidget
 
 from gui import theme
+from gui.widgets.coding import Codes, ColourScale, Scaling, encode
 from gui.widgets.focus import by_keyboard, draw_focus
 from gui.widgets.legend import ends
-from gui.widgets.raster import Codes, ColourScale, Scaling, encode
 from gui.widgets.token_axis import NO_MARKS, Marks, longest_width
 
 LINE = 20

@@ -144,14 +144,29 @@ class LengthColumn(QWidget):
 
     def set_lengths(self, values: ArrayLike, labels: Sequence[str]) -> None:
         """Show (R,) lengths, and the names of the rows for the hover."""
-        self._values, self._labels = np.asarray(values, np.float64), tuple(labels)
+        before, cap, place = self._values, self._cap, self._place
+        self._values, self._labels = np.array(values, np.float64), tuple(labels)
         finite = self._values[np.isfinite(self._values)]
         largest = float(finite.max(initial=0.0))
         self._cap = min(largest, OUTLIER * float(np.median(finite))) if len(finite) else 1.0
         self._cap = self._cap or largest or 1.0
         # The map may have its new rows by now: then its painting is no news.
         self._place = self._rows_now()
-        self.update()
+        self._update_changed(before if (cap, place) == (self._cap, self._place) else np.zeros(0))
+
+    def _update_changed(self, before: NDArray[np.float64]) -> None:
+        """Have the bars painted that are others than those of the lengths `before`."""
+        now = self._values
+        if len(before) != len(now):
+            self.update()
+            return
+        changed = np.flatnonzero((before != now) & ~(np.isnan(before) & np.isnan(now)))
+        if len(changed):
+            top, _, start, high = self._place
+            above, below = start + changed[[0, -1]] * high
+            # A bar may be thicker than its row, and begin on the dot before.
+            band = QRectF(0, max(top, above) - 1, self.width(), below - above + high + 3)
+            self.update(band.toAlignedRect())
 
     def set_marks(self, marks: Marks) -> None:
         """Give the selected row's bar the accent."""
@@ -183,7 +198,7 @@ class LengthColumn(QWidget):
             text = f"{self._labels[row]}: {self._quantity} = {length(self._values[row])}"
             QToolTip.showText(event.globalPosition().toPoint(), text, self)
 
-    def paintEvent(self, _event: QPaintEvent) -> None:
+    def paintEvent(self, event: QPaintEvent) -> None:
         """Draw the bars of the rows in view."""
         colours = theme.current()
         painter = QPainter(self)
@@ -197,7 +212,9 @@ class LengthColumn(QWidget):
             painter.drawText(foot, Qt.AlignmentFlag.AlignCenter, self._quantity)
         painter.setClipRect(QRectF(0, top, self.width(), height))
         tops = start + high * np.arange(len(self._values), dtype=np.float64)  # (R,)
-        seen = np.isfinite(self._values) & (tops + high >= top) & (tops <= top + height)
+        first = max(top, event.rect().top() - 3.0)
+        last = min(top + height, event.rect().bottom() + 3.0)
+        seen = np.isfinite(self._values) & (tops + high >= first) & (tops <= last)
         self._paint_bars(painter, np.flatnonzero(seen), tops, high)
         if high >= 13:
             painter.setPen(QColor(colours.text))

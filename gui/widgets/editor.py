@@ -36,9 +36,9 @@ from engine.types import Token
 from gui import theme
 from gui.widgets.roomy import (
     Piece,
+    PieceKeeper,
     RoomyLayout,
     first_line_to,
-    line_pieces,
     runs_backwards,
 )
 from gui.widgets.slim_bar import SlimBar
@@ -100,6 +100,7 @@ class ContextEditor(QPlainTextEdit):
         self._hovered: int | None = None
         self._pinned: frozenset[int] = frozenset()
         self._unread = Spans()
+        self._keeper = PieceKeeper()
         self._pressed: QPoint | None = None
         self._pointed: int | None = None
         document = QTextDocument(self)
@@ -336,7 +337,7 @@ class ContextEditor(QPlainTextEdit):
 
     def _pieces(self, block: QTextBlock, line: QTextLine, corner: QPointF) -> list[Piece]:
         metrics = QFontMetricsF(self.font())
-        return line_pieces(block, line, corner, self._index, metrics, self._mixed)
+        return self._keeper.pieces(block, line, corner, self._index, metrics, self._mixed)
 
     def paintEvent(self, event: QPaintEvent) -> None:
         """Paint the tokens' shades, then the text over them."""

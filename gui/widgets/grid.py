@@ -1,4 +1,4 @@
-"""Lines over a field of cells: the gaps between large ones, and the bounds of a pinned range."""
+"""Lines over a field of cells: gaps between them, marked rows, the bounds of a pinned range."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from PySide6.QtCore import QPointF, QRectF, Qt
 from PySide6.QtGui import QColor, QPainter, QPen
 
 from gui import theme
+from gui.widgets.token_axis import Marks
 from gui.widgets.zoom import Zoom
 
 _GRID_FROM = 10
@@ -26,6 +27,29 @@ def draw_grid(
         for row in range(math.ceil(rows.start), int(rows.visible[1]) + 1):
             y = plot.top() + (row - rows.start) * high
             painter.drawLine(QPointF(plot.left(), y), QPointF(plot.right(), y))
+
+
+def draw_bands(
+    painter: QPainter, plot: QRectF, zoom: Zoom, cell: float, marks: Marks, upright: bool
+) -> None:
+    """Outline the hovered and the selected row, or column, over the whole field."""
+    colours = theme.current()
+    for index, colour, strength in (
+        (marks.hovered, colours.hover, 1.0),
+        (marks.selected, colours.accent, 2.0 if upright else 1.0),
+    ):
+        if index is None or not 0 <= index < zoom.count:
+            continue
+        at = (index - zoom.start) * cell
+        band = (
+            QRectF(plot.left(), plot.top() + at, plot.width(), cell)
+            if upright
+            else QRectF(plot.left() + at, plot.top(), cell, plot.height())
+        )
+        tint = QColor(colour)
+        tint.setAlphaF(1.0 if upright else 0.6)
+        painter.setPen(QPen(tint, strength))
+        painter.drawRect(band)
 
 
 def draw_bounds(

@@ -8,12 +8,13 @@ at the screen's resolution, which moving the picture moves and does not draw aga
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
-from typing import cast
+from typing import Unpack, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from PySide6.QtCore import QEvent, QPointF, QRectF, QSize, Qt, Signal
+from PySide6.QtCore import QEvent, QPointF, QRect, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import (
     QColor,
     QFocusEvent,
@@ -30,11 +31,12 @@ from PySide6.QtGui import (
 from PySide6.QtWidgets import QApplication, QWidget
 
 from gui import theme
+from gui.widgets.coding import Coder, ColourScale, How
 from gui.widgets.focus import by_keyboard, draw_focus
-from gui.widgets.grid import draw_bounds, draw_grid
+from gui.widgets.grid import draw_bands, draw_bounds, draw_grid
 from gui.widgets.hatch import draw_hatch
 from gui.widgets.legend import draw_legend
-from gui.widgets.raster import ColourScale, Raster, Scaling, colour_table, encode
+from gui.widgets.raster import Raster, colour_table
 from gui.widgets.readout import draw_readout
 from gui.widgets.tiles import Tiles, snapped
 from gui.widgets.token_axis import NO_MARKS, LabelAxis, Marks
@@ -84,49 +86,55 @@ class HeatMap(QWidget):
         self._dragging = False
         self._keyed = False
         self._fixed: QPixmap | None = None
+        self._coder = Coder()
+        self._stale = sys.maxsize  # the first row that is not in the fixed picture as it is now
 
     # --- what is shown ---------------------------------------------------------------------------
 
-    def set_data(
-        self,
-        values: NDArray[np.float32],
-        *,
-        levels: tuple[float, float] | None = None,
-        signed: bool = False,
-        scaling: Scaling = "linear",
-        masked: NDArray[np.bool_] | None = None,
-        causal: bool = False,
-        unscaled: Sequence[int] = (),
-    ) -> None:
-        """Show `values` (R, C); see `gui.widgets.raster.encode` for what the rest means.
+    def set_data(self, values: NDArray[np.float32], **how: Unpack[How]) -> None:
+        """Show `values` (R, C); see `gui.widgets.coding.How` for what the rest means.
 
         The part that is seen and the cursor are kept as far as they still exist.
         """
         if values.ndim != 2:
             raise ValueError(f"a heat map shows a matrix, not an array of shape {values.shape}")
-        codes, self._scale = encode(
-            values,
-            levels=levels,
-            signed=signed,
-            scaling=scaling,
-            masked=masked,
-            causal=causal,
-            unscaled=unscaled,
-        )
-        self._has_masked = not codes.all()
+        codes, scale, first = self._coder.encode(values, **how)
+        known = (codes.shape, scale, not codes.all())
+        stays = known == (self._raster.codes.shape, self._scale, self._has_masked)
+        _, self._scale, self._has_masked = known
         self._raster = Raster(codes)
         self._rows.set_count(codes.shape[0])
         self._columns.set_count(codes.shape[1])
         row, column = self._cursor
         if row >= codes.shape[0] or column >= codes.shape[1]:
             self._cursor = _NOWHERE
-        self._renew()
+        if stays and first:
+            self._tiles.follow(self._raster, first)
+            self._stale = min(self._stale, first)
+            # What is said of the cell under the mouse may have changed too.
+            self.update(self._below(first) if self._cursor == _NOWHERE else self.rect())
+        else:
+            self._renew()
 
     def set_labels(self, rows: Sequence[str] | None, columns: Sequence[str] | None) -> None:
         """Name the rows (at the left) and the columns (above); None for none."""
+        before = self._written()
         self._row_axis.set_labels(rows or ())
         self._column_axis.set_labels(columns or ())
-        self._renew()
+        if self._written() != before:
+            self._renew()
+        elif self._row_marks != NO_MARKS or self._column_marks != NO_MARKS:
+            self.update()  # a marked label may have changed
+
+    def _written(self) -> tuple[object, ...]:
+        """What the labels make of the picture: where its cells are, and what is written there."""
+        plot = self.plot_rect()
+        wide, high = self._cell_size(plot)
+        return (
+            plot.getRect(),
+            self._row_axis.written(self._rows.start, plot.height(), high),
+            self._column_axis.written(self._columns.start, plot.width(), wide),
+        )
 
     def set_marks(self, rows: Marks = NO_MARKS, columns: Marks = NO_MARKS) -> None:
         """Mark what is hovered, selected and pinned along each axis."""
@@ -214,11 +222,24 @@ class HeatMap(QWidget):
         self._fixed = None
         self.update()
 
+    def _below(self, row: int) -> QRect:
+        """The part of the picture from a row on, with the dots that it shares with others."""
+        plot = self.plot_rect()
+        top = self.cell_rect(row, 0).top() - 3 / self.devicePixelRatioF()
+        return plot.intersected(QRectF(0, top, self.width(), self.height())).toAlignedRect()
+
     def paintEvent(self, event: QPaintEvent) -> None:
         """Blit what is fixed, draw the marks and the read-out on top."""
         ratio = self.devicePixelRatioF()
         if self._fixed is None or self._fixed.devicePixelRatioF() != ratio:
             self._fixed = self._paint_fixed(ratio)
+        elif self._stale < self._rows.count:
+            mending = QPainter(self._fixed)
+            mending.setClipRect(self._below(self._stale))
+            mending.fillRect(self._below(self._stale), QColor(theme.current().panel))
+            self._paint_cells(mending, self.plot_rect(), ratio, self._stale)
+            mending.end()
+        self._stale = sys.maxsize
         painter = QPainter(self)
         painter.drawPixmap(0, 0, self._fixed)
         if self._raster.codes.size:
@@ -237,14 +258,7 @@ class HeatMap(QWidget):
         painter = QPainter(pixmap)
         plot = self.plot_rect()
         wide, high = self._cell_size(plot)
-        if self._has_masked:
-            draw_hatch(painter, plot, ratio)
-        table = colour_table(colours.dark, self._scale.signed)
-        start, pitch = (self._rows.start, self._columns.start), (high * ratio, wide * ratio)
-        self._tiles.paint(painter, plot, self._raster, table, start, pitch, ratio)
-        draw_grid(painter, plot, self._rows, self._columns, high, wide)
-        painter.setPen(QPen(QColor(colours.line), 1))
-        painter.drawRect(plot.adjusted(-0.5, -0.5, 0.5, 0.5))
+        self._paint_cells(painter, plot, ratio)
         self._row_axis.draw(painter, self._row_strip(plot), self._rows.start, high)
         self._column_axis.draw(painter, self._column_strip(plot), self._columns.start, wide)
         foot = QRectF(plot.left(), self.height() - _LEGEND, self.width() - plot.left(), _LEGEND)
@@ -252,12 +266,25 @@ class HeatMap(QWidget):
             painter,
             foot if plot.left() < self.width() / 4 else foot.adjusted(4 - plot.left(), 0, 0, 0),
             self._scale,
-            table,
+            colour_table(colours.dark, self._scale.signed),
             quantity=self._quantity,
             masked=self._masked_name if self._has_masked else "",
         )
         painter.end()
         return pixmap
+
+    def _paint_cells(self, painter: QPainter, plot: QRectF, ratio: float, first: int = 0) -> None:
+        """Paint the cells on the bare panel, those before the row `first` only if need be."""
+        colours = theme.current()
+        wide, high = self._cell_size(plot)
+        if self._has_masked:
+            draw_hatch(painter, plot, ratio)
+        table = colour_table(colours.dark, self._scale.signed)
+        start, pitch = (self._rows.start, self._columns.start), (high * ratio, wide * ratio)
+        self._tiles.paint(painter, plot, self._raster, table, start, pitch, ratio, first)
+        draw_grid(painter, plot, self._rows, self._columns, high, wide)
+        painter.setPen(QPen(QColor(colours.line), 1))
+        painter.drawRect(plot.adjusted(-0.5, -0.5, 0.5, 0.5))
 
     def _row_strip(self, plot: QRectF) -> QRectF:
         return QRectF(0, plot.top(), plot.left(), plot.height())
@@ -277,22 +304,7 @@ class HeatMap(QWidget):
             (self._column_marks, self._columns, wide, False),
             (self._row_marks, self._rows, high, True),
         ):
-            for index, colour, strength in (
-                (marks.hovered, colours.hover, 1.0),
-                (marks.selected, colours.accent, 2.0 if is_row else 1.0),
-            ):
-                if index is None or not 0 <= index < zoom.count:
-                    continue
-                at = (index - zoom.start) * size
-                band = (
-                    QRectF(plot.left(), plot.top() + at, plot.width(), size)
-                    if is_row
-                    else QRectF(plot.left() + at, plot.top(), size, plot.height())
-                )
-                tint = QColor(colour)
-                tint.setAlphaF(1.0 if is_row else 0.6)
-                painter.setPen(QPen(tint, strength))
-                painter.drawRect(band)
+            draw_bands(painter, plot, zoom, size, marks, is_row)
             draw_bounds(painter, plot, zoom, size, marks.range, is_row)
         painter.restore()
         self._row_axis.draw_marks(

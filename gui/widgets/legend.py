@@ -6,8 +6,9 @@ from PySide6.QtCore import QRectF, Qt
 from PySide6.QtGui import QColor, QPainter, QPen
 
 from gui import theme
+from gui.widgets.coding import DECADES, ColourScale
 from gui.widgets.hatch import draw_hatch
-from gui.widgets.raster import DECADES, ColourScale, bar_codes, image
+from gui.widgets.raster import bar_codes, image
 
 _LEVEL = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
 

@@ -25,8 +25,9 @@ from PySide6.QtGui import (
 from PySide6.QtWidgets import QWidget
 
 from gui import theme
+from gui.widgets.coding import Codes, encode
 from gui.widgets.focus import by_keyboard, draw_focus
-from gui.widgets.raster import Codes, colour_table, encode, image, resize_all
+from gui.widgets.raster import colour_table, image, resize_all
 from gui.widgets.readout import draw_readout
 from gui.widgets.token_axis import step_for
 
@@ -43,6 +44,11 @@ class Mosaic(QWidget):
 
     Whichever way lets the maps be larger is taken. The arrow keys move a cursor, Return or a click
     opens the map under it.
+
+    Attributes
+    ----------
+    frames_painted : int
+        How often the numbers round the maps were painted.
     """
 
     mapClicked = Signal(int, int)
@@ -71,6 +77,9 @@ class Mosaic(QWidget):
         self._side = 0
         self._keyed = False
         self._fixed: QPixmap | None = None
+        self._frame: QPixmap | None = None
+        self._frame_key: tuple[object, ...] = ()
+        self.frames_painted = 0
 
     # --- what is shown ---------------------------------------------------------------------------
 
@@ -213,9 +222,7 @@ class Mosaic(QWidget):
 
     def _paint_fixed(self, ratio: float) -> QPixmap:
         colours = theme.current()
-        pixmap = QPixmap(self.size() * ratio)
-        pixmap.setDevicePixelRatio(ratio)
-        pixmap.fill(QColor(colours.panel))
+        pixmap = self._painted_frame(ratio).copy()
         if not self._codes.size:
             return pixmap
         painter = QPainter(pixmap)
@@ -226,9 +233,24 @@ class Mosaic(QWidget):
         # The gaps have a code of their own, one that no weight was given.
         table[255] = QColor(colours.panel).rgb()
         painter.drawImage(place, image(field, table))
-        self._paint_numbers(painter)
         painter.end()
         return pixmap
+
+    def _painted_frame(self, ratio: float) -> QPixmap:
+        """What stands round the maps, which stays while they change."""
+        colours = theme.current()
+        key = (self.size(), ratio, colours.dark, self._grid, bool(self._codes.size), self.font())
+        if self._frame is None or key != self._frame_key:
+            self.frames_painted += 1
+            pixmap = QPixmap(self.size() * ratio)
+            pixmap.setDevicePixelRatio(ratio)
+            pixmap.fill(QColor(colours.panel))
+            if self._codes.size:
+                painter = QPainter(pixmap)
+                self._paint_numbers(painter)
+                painter.end()
+            self._frame, self._frame_key = pixmap, key
+        return self._frame
 
     def _assemble(self, ratio: float) -> tuple[Codes, QRectF]:
         """Put all maps into one array of codes at the screen's resolution."""

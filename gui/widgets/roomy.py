@@ -162,6 +162,61 @@ def line_pieces(
     return pieces
 
 
+class PieceKeeper:
+    """Where the tokens of lines stand, asked of Qt only where a line or its tokens changed.
+
+    Attributes
+    ----------
+    laid_out : int
+        How many lines were looked at since the beginning.
+    """
+
+    MOST = 256
+    """Lines that are kept; a screen has fewer."""
+    LONGEST = 20_000
+    """Units of a paragraph, above which to compare it costs more than it saves."""
+
+    def __init__(self) -> None:
+        self.laid_out = 0
+        self._kept: dict[tuple[int, int], tuple[tuple[object, ...], list[Piece]]] = {}
+
+    def pieces(
+        self,
+        block: QTextBlock,
+        line: QTextLine,
+        corner: QPointF,
+        index: SpanIndex,
+        metrics: QFontMetricsF,
+        mixed: bool,
+    ) -> list[Piece]:
+        """What `line_pieces` says, which nobody may change."""
+        if block.length() > self.LONGEST:
+            self.laid_out += 1
+            return line_pieces(block, line, corner, index, metrics, mixed)
+        layout, start, length = block.layout(), line.textStart(), line.textLength()
+        text, base = block.text(), block.position()
+        composed = layout.preeditAreaText()
+        ends = line.lineNumber() == layout.lineCount() - 1 and block.next().isValid()
+        # What stands elsewhere in a paragraph may turn a line's direction, but not its widths.
+        # Python counts characters and Qt units: where those differ, more is compared than need be.
+        own = text if mixed or composed or not text.isascii() else text[start : start + length]
+        key = (
+            *(own, composed, layout.preeditAreaPosition(), start, length, ends, mixed),
+            *(corner.x(), corner.y(), line.x(), line.y(), line.ascent()),
+            *(metrics.ascent(), metrics.height(), block.textDirection()),
+            index.fingerprint(base + start, base + start + length + ends, base),
+        )
+        place = (block.blockNumber(), line.lineNumber())
+        kept = self._kept.get(place)
+        if kept is None or kept[0] != key or composed:
+            self.laid_out += 1
+            if len(self._kept) >= self.MOST:
+                self._kept.clear()
+            kept = key, line_pieces(block, line, corner, index, metrics, mixed)
+            self._kept[place] = kept
+        return kept[1]
+
+
 def _glyphs(line: QTextLine, start: int, length: int) -> list[tuple[float, float]]:
     """Left and right of each glyph: neighbours in the text need not be so on the line.
 

@@ -234,12 +234,14 @@ class LabelPlacer:
         low = np.floor((at - radius) / self.CELL).astype(np.intp)
         high = np.floor((at + radius) / self.CELL).astype(np.intp)
         # A square meets few cells: those at the same place within their squares go together.
-        most = math.ceil(2 * radius / self.CELL)
-        for down in range(most + 1):
-            for across in range(most + 1):
-                row, column = low[:, 1] + down, low[:, 0] + across
-                met = (row <= high[:, 1]) & (column <= high[:, 0])
-                met &= (row >= 0) & (row < rows) & (column >= 0) & (column < columns)
+        steps = range(math.ceil(2 * radius / self.CELL) + 1)
+        downs, acrosses = (
+            [(at, (at <= last) & (at >= 0) & (at < most)) for at in (first + s for s in steps)]
+            for first, last, most in zip(low.T[::-1], high.T[::-1], (rows, columns), strict=True)
+        )
+        for row, in_row in downs:
+            for column, in_column in acrosses:
+                met = in_row & in_column
                 self._taken[row[met], column[met]] = True
 
     def place_all(
@@ -260,59 +262,57 @@ class LabelPlacer:
         list of (index, left, top)
             The labels that found a place.
         """
-        corners = _all_corners(at, widths, height, gap)
-        low, high, inside = self._all_cells(corners, widths, height)
-        free = self._free(low, high, inside)
+        left, top = _all_corners(at, widths, height, gap)
+        right, bottom = left + widths[:, None], top + height
+        inside = (left >= 2) & (top >= 2)
+        inside &= (right <= self._width - 2) & (bottom <= self._height - 2)
+        down, across = self._taken.shape
+        low = self._cells_of(left, across), self._cells_of(top, down)
+        high = self._cells_of(right, across, 1), self._cells_of(bottom, down, 1)
+        free = inside & self._free(*low, *high)
         some = np.flatnonzero(free.any(axis=1))
         # A row of the table is one number here, a bit for each cell: to look at a few numbers
         # takes far less time than to look at a part of an array.
         packed = np.packbits(self._taken, axis=1, bitorder="little")
         rows = [int.from_bytes(row.tobytes(), "little") for row in packed]
         placed: list[tuple[int, float, float]] = []
-        for index, places, lows, highs in zip(
-            some.tolist(),
-            free[some].tolist(),
-            low[some].tolist(),
-            high[some].tolist(),
-            strict=True,
-        ):
+        tried = (part[some].tolist() for part in (free, *low, *high))
+        for index, places, lefts, tops, rights, bottoms in zip(some.tolist(), *tried, strict=True):
             for place in (place for place, is_free in enumerate(places) if is_free):
-                (left, top), (right, bottom) = lows[place], highs[place]
-                mask = (1 << right) - (1 << left)
-                if any(rows[row] & mask for row in range(top, bottom)):
+                met = range(tops[place], bottoms[place])
+                mask = (1 << rights[place]) - (1 << lefts[place])
+                if any(rows[row] & mask for row in met):
                     continue
-                for row in range(top, bottom):
+                for row in met:
                     rows[row] |= mask
-                self._taken[top:bottom, left:right] = True
-                placed.append((index, *corners[index, place].tolist()))
+                self._taken[met.start : met.stop, lefts[place] : rights[place]] = True
+                placed.append((index, float(left[index, place]), float(top[index, place])))
                 break
         return placed
 
-    def _all_cells(
-        self, corners: NDArray[np.float64], widths: NDArray[np.float64], height: float
-    ) -> tuple[NDArray[np.intp], NDArray[np.intp], Rooms]:
-        """The first cell of each place, the one behind its last, and whether it is on the map.
+    def _cells_of(self, ends: NDArray[np.float64], most: int, more: int = 0) -> NDArray[np.int32]:
+        """The cells that `ends` in pixels lie in, or `more` behind, of `most` one way."""
+        # To multiply by what is a power of two is exact, and far faster than to divide.
+        cells = np.floor(ends * (1 / self.CELL))
+        clipped: NDArray[np.int32] = np.clip(cells + more, 0, most).astype(np.int32)
+        return clipped
 
-        The cells are (T, 6, 2), across and down.
-        """
-        far = np.stack([corners[..., 0] + widths[:, None], corners[..., 1] + height], axis=-1)
-        size = np.array([self._width, self._height])
-        inside = (corners >= 2).all(-1) & (far <= size - 2).all(-1)
-        most = np.array(self._taken.shape[::-1])
-        low = np.clip(corners // self.CELL, 0, most).astype(np.intp)
-        high = np.clip(far // self.CELL + 1, 0, most).astype(np.intp)
-        return low, high, np.asarray(inside)
-
-    def _free(self, low: NDArray[np.intp], high: NDArray[np.intp], inside: Rooms) -> Rooms:
+    def _free(
+        self,
+        left: NDArray[np.int32],
+        top: NDArray[np.int32],
+        right: NDArray[np.int32],
+        bottom: NDArray[np.int32],
+    ) -> Rooms:
         """Which places (T, 6) have no cell that is taken."""
         down, across = self._taken.shape
         # How many cells are taken above and to the left of each corner of the table.
         table = np.zeros((down + 1, across + 1), np.int32)
         self._taken.cumsum(0, out=table[1:, 1:], dtype=np.int32)
         table.cumsum(1, out=table, dtype=np.int32)
-        (left, top), (right, bottom) = np.moveaxis(low, -1, 0), np.moveaxis(high, -1, 0)
-        met = table[bottom, right] - table[top, right] - table[bottom, left] + table[top, left]
-        return np.asarray(inside & (met == 0))
+        flat, above, below = table.ravel(), top * (across + 1), bottom * (across + 1)
+        met = flat[below + right] - flat[above + right] - flat[below + left] + flat[above + left]
+        return np.asarray(met == 0)
 
     def place(
         self,
@@ -359,12 +359,12 @@ class LabelPlacer:
 
 def _all_corners(
     at: Points, widths: NDArray[np.float64], height: float, gap: float
-) -> NDArray[np.float64]:
-    """Left and top (T, 6, 2) of the places beside points (T, 2), in the order of `_corners`."""
-    corners = np.empty((len(at), 6, 2))
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Left and top (T, 6) of the places beside points (T, 2), in the order of `_corners`."""
+    lefts, tops = np.empty((2, len(at), 6))
     for place, (left, top) in enumerate(_corners(at[:, 0], at[:, 1], widths, height, gap)):
-        corners[:, place, 0], corners[:, place, 1] = left, top
-    return corners
+        lefts[:, place], tops[:, place] = left, top
+    return lefts, tops
 
 
 def _corners(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from itertools import pairwise
 
 import numpy as np
@@ -296,18 +297,8 @@ def _stamp_points(painter: QPainter, at: Points, dot: float) -> None:
     There is a picture for each quarter of a device pixel that a point may lie off the grid.
     """
     ratio = painter.device().devicePixelRatioF()
-    side = math.ceil((2 * dot + 3) * ratio)
-    atlas = QPixmap(4 * side, 4 * side)
-    atlas.fill(Qt.GlobalColor.transparent)
-    one = QPainter(atlas)
-    one.setRenderHint(QPainter.RenderHint.Antialiasing)
-    one.setPen(QPen(painter.pen().color(), painter.pen().widthF() * ratio))
-    one.setBrush(painter.brush())
-    for row in range(4):
-        for column in range(4):
-            centre = QPointF(column / 4 + column * side, row / 4 + row * side)
-            one.drawEllipse(centre + QPointF(side // 2, side // 2), dot * ratio, dot * ratio)
-    one.end()
+    ink = (painter.pen().color().name(), painter.pen().widthF(), painter.brush().color().name())
+    atlas, side = _stamps(*ink, dot, ratio)
     quarters = np.round(at * ratio * 4).astype(np.intp)
     pieces = np.empty((len(at), 6))
     # The middle of the stamp, whose corner is a whole number of device pixels.
@@ -315,6 +306,24 @@ def _stamp_points(painter: QPainter, at: Points, dot: float) -> None:
     pieces[:, 2:4] = quarters % 4 * side
     pieces[:, 4:] = side
     draw_pieces(painter, pieces, atlas, 1 / ratio)
+
+
+@lru_cache(maxsize=16)
+def _stamps(edge: str, width: float, fill: str, dot: float, ratio: float) -> tuple[QPixmap, int]:
+    """The pictures of a point, 4 × 4 of them, and how many dots each has a side."""
+    side = math.ceil((2 * dot + 3) * ratio)
+    atlas = QPixmap(4 * side, 4 * side)
+    atlas.fill(Qt.GlobalColor.transparent)
+    one = QPainter(atlas)
+    one.setRenderHint(QPainter.RenderHint.Antialiasing)
+    one.setPen(QPen(QColor(edge), width * ratio))
+    one.setBrush(QColor(fill))
+    for row in range(4):
+        for column in range(4):
+            centre = QPointF(column / 4 + column * side, row / 4 + row * side)
+            one.drawEllipse(centre + QPointF(side // 2, side // 2), dot * ratio, dot * ratio)
+    one.end()
+    return atlas, side
 
 
 def paint_group(

@@ -164,10 +164,21 @@ class SpanIndex:
         self.shares = np.bincount(group)[group] if count else group
         self.columns = np.arange(count) - (first[group] if count else group)
 
+    def _near(self, start: int, end: int) -> slice:
+        """Where those that meet [start, end) stand, and maybe others between them."""
+        low = int(np.searchsorted(self._reach, start, "right"))
+        return slice(low, int(np.searchsorted(self.starts, end, "left")))
+
+    def fingerprint(self, start: int, end: int, origin: int) -> tuple[bytes, ...]:
+        """Bytes that are the same where `between` is, positions being counted from `origin`."""
+        near = self._near(start, end)
+        placed = (self.starts[near] - origin, self.ends[near] - origin)
+        parts = (*placed, self.order[near], self.columns[near], self.shares[near])
+        return tuple(part.tobytes() for part in parts)
+
     def between(self, start: int, end: int) -> list[Share]:
         """The tokens whose spans are not empty and meet [start, end), by where they start."""
-        low = int(np.searchsorted(self._reach, start, "right"))
-        high = int(np.searchsorted(self.starts, end, "left"))
+        near = self._near(start, end)
         return [
             Share(
                 int(self.order[k]),
@@ -176,7 +187,7 @@ class SpanIndex:
                 int(self.columns[k]),
                 int(self.shares[k]),
             )
-            for k in range(low, high)
+            for k in range(near.start, near.stop)
             if self.ends[k] > max(start, self.starts[k])
         ]
 

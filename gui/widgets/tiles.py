@@ -10,10 +10,11 @@ from __future__ import annotations
 import math
 from collections import OrderedDict
 
-from PySide6.QtCore import QPointF, QRectF
+from PySide6.QtCore import QPointF, QRectF, Qt
 from PySide6.QtGui import QPainter, QPixmap
 
-from gui.widgets.raster import Codes, Raster, image
+from gui.widgets.coding import Codes
+from gui.widgets.raster import Raster, image
 
 SIDE = 256
 """Screen dots a side of a tile."""
@@ -53,6 +54,7 @@ class Tiles:
         start: tuple[float, float],
         pitch: tuple[float, float],
         ratio: float,
+        first: int = 0,
     ) -> None:
         """Fill `plot` with the cells from `start` on.
 
@@ -68,6 +70,8 @@ class Tiles:
             Row and column at the corner of `plot`, on whole dots; see `snapped`.
         pitch : (float, float)
             Dots a cell, downwards and across.
+        first : int
+            Only the rows from this one on are drawn anew, in one piece that is not kept.
         """
         if raster is not self._raster or table != self._table:
             self._raster, self._table = raster, table
@@ -78,7 +82,17 @@ class Tiles:
         bottom = min(height, top + math.ceil(plot.height() * ratio))
         right = min(width, left + math.ceil(plot.width() * ratio))
         painter.save()
-        painter.setClipRect(plot)
+        painter.setClipRect(plot, Qt.ClipOperation.IntersectClip)
+        if first:
+            # A little more, for the place that is filled may end within a dot.
+            begin = max(top, first_dot(first, pitch[0]) - 3)
+            if begin < bottom and left < right:
+                codes = raster.tile(pitch, begin, left, bottom - begin, right - left)
+                piece = QPixmap.fromImage(image(codes, table))
+                piece.setDevicePixelRatio(ratio)
+                painter.drawPixmap(plot.topLeft() + QPointF(0, begin - top) / ratio, piece)
+            painter.restore()
+            return
         seen = 0
         for down in range(top // SIDE, -(-bottom // SIDE)):
             for across in range(left // SIDE, -(-right // SIDE)):
@@ -90,6 +104,12 @@ class Tiles:
         painter.restore()
         while len(self._kept) > max(seen, MOST_BYTES // _TILE_BYTES):
             self._kept.popitem(last=False)
+
+    def follow(self, raster: Raster, first: int) -> None:
+        """Take `raster` for the last one, which has its shape and its rows up to `first`."""
+        self._raster = raster
+        for key in [key for key in self._kept if (key[2] + 1) * SIDE > first_dot(first, key[0])]:
+            del self._kept[key]
 
     def _tile(self, key: tuple[float, float, int, int], height: int, width: int) -> QPixmap:
         kept = self._kept.get(key)
@@ -107,6 +127,14 @@ class Tiles:
         return self._raster.tile(
             (pitch[0], pitch[1]), top, left, min(SIDE, height - top), min(SIDE, width - left)
         )
+
+
+def first_dot(row: int, pitch: float) -> int:
+    """The first dot that may show something of `row`, at `pitch` dots a row.
+
+    A dot of a crowded axis shows blocks of rows, none longer than a dot is.
+    """
+    return max(0, math.floor(row * pitch) - 2)
 
 
 def snapped(start: float, pitch: float) -> float:

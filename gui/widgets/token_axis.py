@@ -123,6 +123,12 @@ class LabelAxis:
         first = math.ceil(max(0.0, start - 0.5) / step) * step
         return range(first, min(len(self.labels), math.ceil(start + length / cell)), step)
 
+    def written(self, start: float, length: float, cell: float) -> tuple[str, ...]:
+        """The labels that `draw` writes there."""
+        if cell <= 0:
+            return ()
+        return tuple(self.labels[index] for index in self.labelled(start, length, cell))
+
     def draw_marks(
         self, painter: QPainter, strip: QRectF, start: float, cell: float, marks: Marks
     ) -> None:

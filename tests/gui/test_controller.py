@@ -1,4 +1,4 @@
-"""Which view draws which answer, and when: one in a turn, the newest, and none that is hidden."""
+"""Which view draws which answer, and when: few in a turn, the newest, and none that is hidden."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from PySide6.QtWidgets import QApplication, QWidget
 from windows import make_window, settle
 
 from engine.types import Request, Snapshot
-from gui.controller import Controller
+from gui.controller import TURN, Controller
 from gui.session import Session
 from gui.view import View
 
@@ -54,6 +54,10 @@ class Desk:
     def submit(self, request):
         self.requests.append(request)
 
+    def spends(self, seconds):
+        """Have each view take so long to draw."""
+        self.controller.clock = lambda: seconds * len(self.log)
+
     def answer(self, seq):
         request = Request(seq, self.controller._epoch, "text")
         self.controller.take(
@@ -63,16 +67,20 @@ class Desk:
 
 @pytest.fixture
 def desk(qtbot):
-    return Desk(qtbot)
+    made = Desk(qtbot)
+    made.spends(2 * TURN)
+    return made
 
 
 def turn():
     QApplication.processEvents()
 
 
-def test_one_view_draws_in_a_turn(desk):
+@pytest.mark.parametrize(("cost", "turns"), [(2.0, (1, 2)), (0.6, (2,)), (0.1, ())])
+def test_views_draw_in_a_turn_until_it_is_spent(desk, cost, turns):
+    desk.spends(cost * TURN)
     desk.answer(1)
-    for drawn in (1, 2):
+    for drawn in turns:
         assert desk.log == [(key, 1) for key in KEYS[:drawn]]
         assert desk.rendered == []
         assert desk.controller.latest is None
@@ -135,9 +143,10 @@ moves = st.lists(
 @settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-@given(moves)
-def test_in_the_end_every_shown_view_has_drawn_the_newest_answer(qtbot, moves):
+@given(moves, st.sampled_from([0.1, 0.6, 2.0]))
+def test_in_the_end_every_shown_view_has_drawn_the_newest_answer(qtbot, moves, cost):
     desk = Desk(qtbot)
+    desk.spends(cost * TURN)
     seq = 0
     for move in [*moves, "answer"]:
         if move == "answer":

@@ -23,6 +23,7 @@ from PySide6.QtWidgets import QApplication, QToolTip
 from engine.types import Token
 from gui import theme
 from gui.widgets.editor import ContextEditor
+from gui.widgets.roomy import PieceKeeper
 from gui.widgets.spans import carry_shades
 
 DOG = "The dog is running in the park."
@@ -178,6 +179,39 @@ def test_200_000_characters_are_taken_and_only_lines_in_sight_are_looked_at(edit
         height = float(editor.viewport().height())
         assert 0 < sum(1 for _ in editor._lines(0.0, height)) < 12
         editor.viewport().grab()
+
+
+def test_a_key_has_only_its_own_line_laid_out(editor):
+    lines = [f"{number} word soup is fine and so are you" for number in range(5)]
+    show(editor, "\n".join(lines))
+    editor.viewport().grab()
+    for place in (editor.document().findBlockByNumber(number).position() + 9 for number in (4, 0)):
+        cursor = editor.textCursor()
+        cursor.setPosition(place)
+        editor.setTextCursor(cursor)
+        before = editor._keeper.laid_out
+        editor.insertPlainText("x")
+        editor.viewport().grab()
+        assert editor._keeper.laid_out - before == 1
+        editor.viewport().grab()
+        assert editor._keeper.laid_out - before == 1
+
+
+@pytest.mark.parametrize("word", ["dog", "שלום", "हि", "😀e\u0301"])
+@pytest.mark.parametrize("width", [760, 180])
+def test_tokens_stand_where_they_would_if_no_line_was_kept(editor, word, width):
+    editor.resize(width, 400)
+    dice = np.random.default_rng(len(word) + width)
+    text = f"The {word} is running in the park.\n\nOne {word}{word} more. "
+    for _ in range(24):
+        show(editor, text)
+        editor.viewport().grab()
+        kept = [editor.boxes_of(token) for token in range(len(editor._tokens))]
+        editor._keeper = PieceKeeper()
+        assert kept == [editor.boxes_of(token) for token in range(len(editor._tokens))]
+        at = int(dice.integers(len(text) + 1))
+        new = dice.choice(["a", " ", "\n", word, ""])
+        text = text[:at] + str(new) + text[at + (new == "") :]
 
 
 def test_the_focus_moves_on_with_tab_and_the_selection_of_text_is_faint(editor):

@@ -15,9 +15,10 @@ from PySide6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
 
 from gui import theme
+from gui.widgets.coding import encode
 from gui.widgets.heatmap import LARGEST_CELL, HeatMap
 from gui.widgets.legend import ends, number
-from gui.widgets.raster import Raster, colour_table, encode, resize_all
+from gui.widgets.raster import Raster, colour_table, resize_all
 from gui.widgets.token_axis import LabelAxis, Marks, step_for, token_label
 from gui.widgets.zoom import Zoom
 

@@ -40,6 +40,23 @@ def test_layers_lie_along_the_long_side(qtbot, size, transposed):
         assert widget.map_at(widget.map_rect(layer, head).center()) == (layer, head)
 
 
+def test_other_maps_paint_no_number_again(qtbot):
+    view = mosaic_view(qtbot, layers=30, heads=9)
+    widget, dice = view.mosaic, np.random.default_rng(0)
+    image_of(widget)
+    before = widget.frames_painted
+    for _ in range(3):
+        widget.set_maps(dice.random((30, 9, 16, 16), np.float32))
+        picture = image_of(widget)
+    assert widget.frames_painted == before
+    widget._frame = None
+    widget._renew()
+    assert image_of(widget) == picture
+    widget.resize(widget.width() - 9, widget.height())
+    image_of(widget)
+    assert widget.frames_painted == before + 2
+
+
 def test_a_click_opens_a_head_and_another_goes_back_to_the_mean(qtbot):
     view = mosaic_view(qtbot)
     session = view.session

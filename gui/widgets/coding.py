@@ -1,0 +1,314 @@
+"""Numbers to codes, one byte a cell, whose order is the order of salience.
+
+0 is a cell with nothing to show, then the smallest magnitude, up to the largest. For signed data
+codes alternate between the signs, so that the largest code of some is that of the largest magnitude
+and keeps its sign.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, TypedDict, Unpack
+
+import numpy as np
+from numpy.typing import NDArray
+
+Scaling = Literal["linear", "log", "row"]
+Codes = NDArray[np.uint8]
+
+DECADES = 3
+"""How many powers of ten a logarithmic scale spans below its largest value."""
+
+SIGNED_STEPS = 126
+"""How many magnitudes signed codes tell apart."""
+
+
+@dataclass(frozen=True, slots=True)
+class ColourScale:
+    """Which values the colours stand for.
+
+    `low` and `high` in the data's unit; for a scale by row, 1 stands for the row's largest.
+    `clipped` says that some cells lie above `high` and are drawn as if they had it.
+    """
+
+    low: float
+    high: float
+    scaling: Scaling = "linear"
+    signed: bool = False
+    clipped: bool = False
+
+
+class How(TypedDict, total=False):
+    """How values become codes; all of it may be left out.
+
+    Attributes
+    ----------
+    levels : (low, high) or None
+        The values of the first and last colour; by default zero (or the smallest value, if that
+        is negative) and the largest value. Not used by a scale by row.
+    signed : bool
+        Whether colour stands for magnitude and sign, neutral at zero, symmetric about it.
+    scaling : {"linear", "log", "row"}
+        As they are; by logarithm, `DECADES` powers of ten deep; or by each row's largest.
+    masked : bool (R, C) or None
+        True where there is nothing to show.
+    causal : bool
+        Whether there is nothing to show in columns after the row's own; half the work, and no
+        mask is needed.
+    unscaled : sequence of int
+        Columns that are drawn but have no say in the range of colours.
+    """
+
+    levels: tuple[float, float] | None
+    signed: bool
+    scaling: Scaling
+    masked: NDArray[np.bool_] | None
+    causal: bool
+    unscaled: Sequence[int]
+
+
+def encode(values: NDArray[np.float32], **how: Unpack[How]) -> tuple[Codes, ColourScale]:
+    """Turn values into colour codes.
+
+    Parameters
+    ----------
+    values : float32 (R, C)
+        NaN and infinities are drawn like masked cells.
+    how : see `How`
+
+    Returns
+    -------
+    uint8 (R, C), ColourScale
+        The codes, and what the colours stand for.
+    """
+    codes, scale, _ = Coder().encode(values, **how)
+    return codes, scale
+
+
+@dataclass(frozen=True, slots=True)
+class _Coded:
+    """A matrix that was coded, with what is known of each of its rows."""
+
+    values: NDArray[np.float32]
+    key: tuple[object, ...]
+    codes: Codes
+    tops: NDArray[np.float32]  # (R,) each row's largest among those that count
+    most: NDArray[np.float32]  # (R,) each row's largest
+    least: NDArray[np.float32]  # (R,) each row's smallest, zero where none is below
+    low: float
+    span: float
+
+
+class Coder:
+    """Turns one matrix after another into codes, and only the rows that are new.
+
+    While a text is typed, its matrices differ in their last rows: those before them are compared,
+    which takes a tenth of coding them. Only what nobody can write to is remembered.
+
+    Attributes
+    ----------
+    coded : int
+        How many rows were coded so far.
+    """
+
+    def __init__(self) -> None:
+        self.coded = 0
+        self._kept: _Coded | None = None
+
+    def encode(
+        self, values: NDArray[np.float32], **how: Unpack[How]
+    ) -> tuple[Codes, ColourScale, int]:
+        """Turn values into colour codes, see `encode`; also returned is the first new row.
+
+        Codes of the rows before it are those of the last matrix, as far as that had columns.
+        """
+        levels, signed = how.get("levels"), how.get("signed", False)
+        scaling, causal = how.get("scaling", "linear"), how.get("causal", False)
+        masked, unscaled = how.get("masked"), how.get("unscaled", ())
+        limit = None if levels is None else max(map(abs, levels)) if signed else levels[1]
+        spared = [column for column in unscaled if 0 <= column < values.shape[1]]
+        key = (levels, signed, scaling, causal, tuple(spared))
+        kept = self._kept if masked is None else None
+        same = 0 if kept is None or kept.key != key else _same_rows(kept.values, values, causal)
+        tops, most, least = np.zeros((3, len(values)), np.float32)
+        if kept is not None:
+            tops[:same], most[:same] = kept.tops[:same], kept.most[:same]
+            least[:same] = kept.least[:same]
+        bands = _Bands(values, masked, causal, same)
+        low = 0.0 if levels is None or signed else levels[0]
+        if not signed and low == 0:
+            # Most data has nothing below zero, and that is found by the way.
+            bands.extremes(spared, tops, most, least)
+            low = float(least.min(initial=0.0)) if levels is None else low
+        if same and kept is not None and low != kept.low:
+            self._kept = None  # each row is measured from another place
+            return self.encode(values, **how)
+        if signed or low != 0:
+            for part in bands.parts:
+                magnitude = _magnitude(bands.clean(part), signed, low)
+                most[part] = magnitude.max(axis=1, initial=0.0)
+                magnitude[:, [column for column in spared if column < magnitude.shape[1]]] = 0
+                tops[part] = magnitude.max(axis=1, initial=0.0)
+        high, clipped, span = 1.0, bool(spared), 1.0
+        if scaling != "row":
+            span = limit - low if limit is not None else float(tops.max(initial=0.0))
+            high, clipped = low + span, float(most.max(initial=0.0)) > span * (1 + 1e-6)
+        if kept is None or span != kept.span:
+            same = 0
+        codes = np.zeros(values.shape, np.uint8)
+        if kept is not None and same:
+            # Another width has all that is new in it after the diagonal, where there is no code.
+            width = min(values.shape[1], kept.codes.shape[1])
+            codes[:same, :width] = kept.codes[:same, :width]
+        self.coded += len(values) - same
+        bands = _Bands(values, masked, causal, same)
+        bounded = clipped or limit is not None or signed
+        for part in bands.parts:
+            top = tops[part] if scaling == "row" else np.full(len(tops[part]), span, np.float32)
+            coded = _coded(bands, part, top, low, signed, scaling, bounded)
+            codes[part, : coded.shape[1]] = coded
+        # What can be written to may have other numbers in it by the next time.
+        lasting = masked is None and not values.flags.writeable
+        self._kept = _Coded(values, key, codes, tops, most, least, low, span) if lasting else None
+        return codes, ColourScale(-high if signed else low, high, scaling, signed, clipped), same
+
+
+def _same_rows(old: NDArray[np.float32], new: NDArray[np.float32], causal: bool) -> int:
+    """How many rows from the first on have the same in them, after the diagonal if `causal`."""
+    rows, columns = min(len(old), len(new)), min(old.shape[1], new.shape[1])
+    if old.shape[1] != new.shape[1]:
+        rows = min(rows, columns) if causal else 0
+    if old is new or not rows:
+        return rows
+    same = (old[:rows, :columns] == new[:rows, :columns]).all(axis=1)
+    return rows if bool(same.all()) else int(np.argmin(same))
+
+
+def _coded(
+    bands: _Bands,
+    part: slice,
+    tops: NDArray[np.float32],
+    low: float,
+    signed: bool,
+    scaling: Scaling,
+    bounded: bool,
+) -> Codes:
+    """The codes of some rows, whose last colour stands for `tops`, one for each."""
+    steps = SIGNED_STEPS if signed else 254
+    clean = bands.clean(part)
+    share = _magnitude(clean, signed, low, bands.positive(part))
+    share /= np.maximum(tops, np.finfo(np.float32).tiny)[:, None]
+    if scaling == "log":
+        with np.errstate(divide="ignore"):
+            np.log10(share, out=share)
+        share *= 1 / DECADES
+        share += 1
+        np.maximum(share, 0, out=share)
+    if bounded:
+        np.minimum(share, 1, out=share)
+    share *= steps
+    coded: Codes = np.rint(share, out=share).astype(np.uint8)
+    if signed:
+        coded *= 2
+        coded += clean < 0
+    coded += 1
+    bands.hide(coded, part)
+    return coded
+
+
+class _Bands:
+    """A matrix a few rows at a time: what fits a processor's cache is several times faster."""
+
+    def __init__(
+        self,
+        values: NDArray[np.float32],
+        masked: NDArray[np.bool_] | None,
+        causal: bool,
+        first: int = 0,
+    ) -> None:
+        self._values, self._masked, self._causal = values, masked, causal
+        self._known: dict[int, tuple[bool, bool]] = {}
+        self._rows = max(1, 2**16 // max(1, values.shape[1]))
+        starts = range(first, len(values), self._rows)
+        self.parts = [slice(start, min(start + self._rows, len(values))) for start in starts]
+        most = min(self._rows, len(values) - first) if causal else 0
+        self._after = np.triu(np.ones((most, min(most, values.shape[1])), np.bool_), 1)
+
+    def _block(self, part: slice) -> NDArray[np.float32]:
+        """The columns of some rows that may have something to show."""
+        return self._values[part, : part.stop] if self._causal else self._values[part]
+
+    def _looked_at(self, part: slice) -> tuple[bool, bool]:
+        """Whether some rows are finite throughout, and nowhere below zero."""
+        known = self._known.get(part.start)
+        if known is None:
+            block = self._block(part)
+            least, most = float(block.min(initial=0.0)), float(block.max(initial=0.0))
+            known = (math.isfinite(least) and math.isfinite(most), least >= 0)
+            self._known[part.start] = known
+        return known
+
+    def positive(self, part: slice) -> bool:
+        """Whether some rows hold nothing below zero."""
+        return self._looked_at(part) == (True, True)
+
+    def clean(self, part: slice) -> NDArray[np.float32]:
+        """Some rows as an own array, with zeros where there is nothing to show."""
+        block = self._block(part)
+        if self._looked_at(part)[0]:
+            clean = block.copy()
+        else:
+            clean = np.nan_to_num(block, nan=0.0, posinf=0.0, neginf=0.0)
+        if self._masked is not None:
+            np.putmask(clean, self._masked[part, : clean.shape[1]], 0)
+        self._cut(clean, part)
+        return clean
+
+    def extremes(
+        self,
+        spared: Sequence[int],
+        tops: NDArray[np.float32],
+        most: NDArray[np.float32],
+        least: NDArray[np.float32],
+    ) -> None:
+        """Find each row's largest without the columns `spared`, its largest and its smallest."""
+        for part in self.parts:
+            clean = self.clean(part)
+            if not self.positive(part):
+                least[part] = clean.min(axis=1, initial=0.0)
+            most[part] = tops[part] = clean.max(axis=1, initial=0.0)
+            if spared:
+                clean[:, [column for column in spared if column < clean.shape[1]]] = 0
+                tops[part] = clean.max(axis=1, initial=0.0)
+
+    def hide(self, coded: Codes, part: slice) -> None:
+        """Take the codes of some rows away where there is nothing to show."""
+        if not self._looked_at(part)[0]:
+            coded[~np.isfinite(self._block(part))] = 0
+        if self._masked is not None:
+            np.putmask(coded, self._masked[part, : coded.shape[1]], 0)
+        self._cut(coded, part)
+
+    def _cut(self, block: NDArray[np.generic], part: slice) -> None:
+        """Put zeros after the diagonal of a causal matrix."""
+        if self._causal and part.start < block.shape[1]:
+            own = block[:, part.start :]
+            own[self._after[: own.shape[0], : own.shape[1]]] = 0
+
+
+def _magnitude(
+    clean: NDArray[np.float32], signed: bool, low: float, positive: bool = False
+) -> NDArray[np.float32]:
+    """What colour stands for, at least zero: distance from zero, or from the lowest value.
+
+    It may be `clean` itself where nothing in it is below zero.
+    """
+    if signed:
+        return np.abs(clean)
+    if low:
+        clean = clean - np.float32(low)
+    elif positive:
+        return clean
+    return np.maximum(clean, 0)
