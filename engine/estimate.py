@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from engine.arena import capacity
-from engine.types import AttentionQuery, MosaicQuery, NextQuery, Query
+from engine.types import AttentionQuery, EmbeddingQuery, MosaicQuery, NextQuery, Query
 
 JUDGED = 64
 """Positions that go through the output embedding at a time."""
@@ -98,19 +98,29 @@ class Sizes:
         between = (_WITHIN * self.inner + 4 * self.scan) * new * self.itemsize
         return 6 * new * self.width * self.itemsize + max(attending, between)
 
-    def asking(self, query: Query, new: int, count: int) -> int:
-        """Bytes that the answer to a query takes while it is worked out and kept."""
+    def asking(self, queries: Iterable[Query], new: int, count: int) -> int:
+        """Bytes that answers take: all that is kept, and the most that one takes for a moment."""
+        each = [self._asking(query, new, count) for query in queries]
+        return sum(kept for kept, _ in each) + max((moment for _, moment in each), default=0)
+
+    def _asking(self, query: Query, new: int, count: int) -> tuple[int, int]:
+        """What stays with the trace and in the answer, and what is let go once it is there."""
         rows = 3 * 4 * self.heads * min(count, ROWS) * count  # scores, and their softmax
         match query:
             case AttentionQuery(head=None):
-                return 3 * 4 * self.heads * count**2
+                return 4 * self.heads * count**2, 2 * 4 * self.heads * count**2
             case AttentionQuery():
-                return rows + 3 * 4 * count**2  # the map before, the one shown, its copy
+                return 3 * 4 * count**2, rows  # the map before, the one shown, its copy
             case MosaicQuery():
-                return rows
+                return 2 * 4 * self.attentions * self.heads * (query.size + 1) ** 2, rows
             case NextQuery():
-                return min(new + 1, JUDGED) * self.vocabulary * (16 + self.itemsize)
-        return 3 * 8 * count * self.width
+                held = 2 * 4 * self.vocabulary
+                return held, min(new + 1, JUDGED) * self.vocabulary * (16 + self.itemsize)
+            case EmbeddingQuery(picture=True):
+                # States, and the products of rows or of columns, whichever are fewer.
+                products = 8 * min(capacity(count), self.width) ** 2
+                return 4 * capacity(count) * self.width + products, 3 * 8 * count * self.width
+        return 4 * count * self.width, 2 * 8 * count * self.width
 
 
 def weight_bytes(files: Iterable[Path], itemsize: int) -> int:

@@ -63,13 +63,15 @@ def _of_machine(root: Path) -> Iterator[Room]:
         import resource
     except ImportError:  # Windows
         return
-    taken = psutil.Process().memory_info()
     for limit, name, words in (
         (resource.RLIMIT_AS, "vms", "the address space allowed to this process"),
         (resource.RLIMIT_DATA, "data", "the data allowed to this process"),
     ):
         most = resource.getrlimit(limit)[0]
-        if most != resource.RLIM_INFINITY and hasattr(taken, name):
+        if most == resource.RLIM_INFINITY:
+            continue
+        taken = psutil.Process().memory_info()
+        if hasattr(taken, name):
             yield Room(most - int(getattr(taken, name)), most, words)
 
 

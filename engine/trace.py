@@ -12,7 +12,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from engine.arena import Arena
@@ -143,6 +145,46 @@ class LayerAttention(AttentionMaps):
             last.stop = len(self.queries)
         else:
             self.segments.append(Segment(start, len(self.queries), True))
+
+    @property
+    def plain(self) -> bool:
+        """Whether maps are softmax(q·kᵀ·scale) under causal order and nothing else, in float32."""
+        return (
+            self.keys is not None
+            and self.keys.dtype == torch.float32
+            and self.keys.device.type == "cpu"
+            and self.softcap is None
+            and self.sinks is None
+            and all(
+                part.causal and part.allowed is None and part.bias is None for part in self.segments
+            )
+        )
+
+    def few_weights(self, start: int) -> NDArray[np.float32]:
+        """What `weights` gives of the queries from `start` on, where it is `plain`.
+
+        In numpy, whose operations cost the least to call: of one row in each of thirty layers,
+        calling took torch longer than computing.
+
+        Returns
+        -------
+        ndarray
+            (H, T − start, S).
+        """
+        assert self.keys is not None
+        queries: NDArray[np.float32] = self.queries.rows(start).numpy()  # (H, t, d_h)
+        keys: NDArray[np.float32] = self.keys.numpy()  # (H_kv, S, d_h)
+        heads, rows, width = queries.shape
+        scaled = (queries * np.float32(self.scale)).reshape(len(keys), -1, width)
+        # The keys first: then they are read as they lie.
+        scores = np.matmul(keys, scaled.transpose(0, 2, 1))  # (H_kv, S, g·t)
+        found: NDArray[np.float32] = scores.transpose(0, 2, 1).reshape(heads, rows, -1)
+        for row in range(rows):
+            found[:, row, start + row + 1 :] = -np.inf
+        np.subtract(found, found.max(axis=-1, keepdims=True), out=found)
+        np.exp(found, out=found)
+        np.divide(found, found.sum(axis=-1, keepdims=True), out=found)
+        return found
 
     def weights(self, head: int | None = None, start: int = 0, stop: int | None = None) -> Tensor:
         """Attention of queries `start` to `stop` over all keys.

@@ -93,6 +93,15 @@ class _Piece(NamedTuple):
     special: bool
 
 
+class _Reading(NamedTuple):
+    """What a text, as a conversation or not, was cut into."""
+
+    text: str
+    chat: bool
+    pieces: list[_Piece]
+    tokens: tuple[Token, ...]
+
+
 class TokenReader:
     """Reads texts with one model's tokenizer.
 
@@ -114,6 +123,9 @@ class TokenReader:
         self._byte_level = '"ByteLevel"' in steps
         self._wordpiece = '"WordPiece"' in steps
         self._known: dict[int, tuple[str, bytes]] = {}
+        # The last two, newest first: an encoder-decoder reads a text and a target in turn.
+        self._readings: list[_Reading] = []
+        self.made = 0  # tokens ever made, for tests
 
     def read(self, text: str) -> tuple[Token, ...]:
         """Tokenize `text` as the model was trained to, special tokens included.
@@ -123,10 +135,47 @@ class TokenReader:
         ValueError
             If `text` holds lone surrogates; see `without_surrogates`.
         """
-        return tuple(
-            self.token(piece.id, piece.start, piece.end, piece.special, text)
-            for piece in self._pieces(text, special=True)
+        return self._known_reading(text, chat=False) or self._tokens(
+            text, False, list(self._pieces(text, special=True))
         )
+
+    def _known_reading(self, text: str, chat: bool) -> tuple[Token, ...] | None:
+        """What was read before, if it is the same text in the same manner."""
+        for one in self._readings:
+            if one.text == text and one.chat == chat:
+                return one.tokens
+        return None
+
+    def _tokens(self, text: str, chat: bool, pieces: list[_Piece]) -> tuple[Token, ...]:
+        """The tokens of pieces; those that stood there before a keystroke are the same objects."""
+        tokens: tuple[Token, ...] = ()
+        for one in self._readings:
+            # A keystroke leaves most of the newest; only beside a target is the other worth a look.
+            if one.chat == chat and 2 * len(tokens) < len(pieces):
+                tokens = max(tokens, one.tokens[: self._alike(one, text, pieces)], key=len)
+        new = pieces[len(tokens) :]
+        self.made += len(new)
+        tokens += tuple(self._token_of(piece, text, chat) for piece in new)
+        self._readings = [_Reading(text, chat, pieces, tokens), *self._readings[:1]]
+        return tokens
+
+    def _alike(self, one: _Reading, text: str, pieces: list[_Piece]) -> int:
+        """How many tokens begin an earlier reading that begin this one too."""
+        for count, (before, piece) in enumerate(zip(one.pieces, pieces, strict=False)):
+            if before != piece:
+                return count
+            # Of these, a token holds what is written, not what its id stands for.
+            written = piece.special or self._wordpiece or piece.id in self.special_ids
+            part = slice(piece.start, piece.end)
+            if written and text[part] != one.text[part]:
+                return count
+        return min(len(one.pieces), len(pieces))
+
+    def _token_of(self, piece: _Piece, text: str, chat: bool) -> Token:
+        token = self.token(piece.id, piece.start, piece.end, piece.special, text)
+        # What a template put round the text stands nowhere in it.
+        outside = chat and piece.start >= piece.end
+        return dataclasses.replace(token, special=True) if outside else token
 
     @property
     def has_chat(self) -> bool:
@@ -146,17 +195,19 @@ class TokenReader:
         UserError
             If there is no template, or it cannot be rendered.
         """
+        known = self._known_reading(text, chat=True)
+        if known is not None:
+            return known
         rendered, begin, content = self._rendered(text)
         end = begin + len(content)
         shift = text.index(content) - begin
-        tokens = []
+        pieces = []
         for piece in self._pieces(rendered, special=False):
             start, stop = (
                 min(max(place, begin), end) + shift for place in (piece.start, piece.end)
             )
-            token = self.token(piece.id, start, stop, text=text)
-            tokens.append(token if start < stop else dataclasses.replace(token, special=True))
-        return tuple(tokens)
+            pieces.append(_Piece(piece.id, start, stop, False))
+        return self._tokens(text, True, pieces)
 
     def _rendered(self, text: str) -> tuple[str, int, str]:
         """A conversation of one turn, where the text begins in it, and what is left of the text."""
@@ -226,6 +277,8 @@ class TokenReader:
             add_special_tokens=special,
             return_offsets_mapping=True,
             return_special_tokens_mask=True,
+            return_attention_mask=False,
+            return_token_type_ids=False,
         )
         for id_, (start, end), mark in zip(
             coded["input_ids"],

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from engine.frozen import FrozenRows
+from engine.principal import SMALL, gram, plane
 from engine.probes.spec import Pass, ProbeSpec, host_copy, states_at, to_numpy
-from engine.types import EmbeddingQuery, EmbeddingResult, Floats
+from engine.scatter import Scatter
+from engine.types import EmbeddingQuery, EmbeddingResult, Floats, Stack
 
 MASSIVE = 2.0
 """A state longer than this many median lengths does not take part in the fit of the picture."""
@@ -31,99 +32,57 @@ def typical(norms: Tensor) -> Tensor:
     return chosen | (chosen.sum() < 3)
 
 
-SMALL = 96
-"""Up to this many rows or columns all components are found at once; that is quick enough."""
+class Pictured:
+    """The states of the layer that was pictured last, and what its picture is worked out from.
 
-
-def principal_plane(states: Tensor, fitted: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """First two principal components of some rows of `states`, and where all rows lie in them.
-
-    Parameters
-    ----------
-    states : Tensor
-        (T, D), T ≥ 1.
-    fitted : Tensor, optional
-        (T,) boolean: the rows to fit to; all by default.
-
-    Returns
-    -------
-    xy : Tensor
-        (T, 2) scores of the rows about the fitted rows' mean; zero where there is no second
-        direction. The sign is such that each component's largest loading is positive, so that the
-        picture does not flip while one types.
-    explained : Tensor
-        (2,) share of the fitted rows' total variance along each.
+    `which` says whose they are. Rows that an edit took away are told to the products with the next
+    answer, so that a view that is hidden costs nothing.
     """
-    if fitted is None:
-        fitted = torch.ones(len(states), dtype=torch.bool, device=states.device)
-    matrix = gram(states, fitted).cpu().numpy()
-    xy, explained = plane(states.cpu().numpy(), fitted.cpu().numpy(), matrix)
-    return torch.from_numpy(xy), torch.from_numpy(explained)
 
+    def __init__(self, which: tuple[Stack, int], width: int) -> None:
+        self.which = which
+        self.scatter = Scatter(width)
+        self._values, self._norms = FrozenRows((width,)), FrozenRows(())
+        self._kept = 0
 
-def gram(states: Tensor, fitted: Tensor) -> Tensor:
-    """The smaller Gram matrix of the centred rows `fitted` (T,) of (T, D) states, on their device.
+    def keep(self, count: int) -> None:
+        """Forget tokens from `count` on."""
+        self._kept = min(self._kept, count)
 
-    Returns
-    -------
-    Tensor
-        (n, n), n the smaller of T and D. Rows that do not take part are zero, which adds nothing
-        but eigenvalues of zero.
-    """
-    # Apple's GPUs have no double precision.
-    wide = states.float() if states.device.type == "mps" else states.double()
-    weight = fitted.to(wide.dtype)[:, None]  # (T, 1)
-    centred = (wide - (wide * weight).sum(dim=0) / weight.sum()) * weight
-    rows, width = centred.shape
-    # Both matrices have the same non-zero eigenvalues.
-    return centred @ centred.T if rows <= width else centred.T @ centred
+    @property
+    def nbytes(self) -> int:
+        """Bytes held."""
+        return self._values.nbytes + self._norms.nbytes + self.scatter.nbytes
 
+    def bring(self, states: Tensor) -> tuple[Floats, Floats, NDArray[np.bool_]]:
+        """Copy what is new of `states` (T, D) on the CPU.
 
-def plane(
-    states: NDArray[Any], fitted: NDArray[np.bool_], matrix: NDArray[Any]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """What `principal_plane` says, of states (T, D), fitted (T,) and their `gram`, on the host."""
-    states = states.astype(np.float64)
-    chosen = states[fitted]  # (F, D)
-    mean = chosen.mean(axis=0)
-    matrix = matrix.astype(np.float64)
-    values, vectors = _two_of(matrix)  # (≤2,), (n, ≤2)
-    if len(states) <= states.shape[1]:
-        vectors = (chosen - mean).T @ vectors[fitted]  # (D, ≤2), of length √eigenvalue
-        vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=0), 1e-12)
-    # Directions in which nothing varies are noise of the arithmetic.
-    loadings = vectors * (values > 1e-12 * max(values.max(), 1e-12))
-    largest = np.take_along_axis(loadings, np.abs(loadings).argmax(axis=0)[None], axis=0)
-    loadings = loadings * np.where(largest < 0, -1.0, 1.0)
-    xy, explained = np.zeros((len(states), 2)), np.zeros(2)
-    xy[:, : loadings.shape[1]] = (states - mean) @ loadings
-    total = np.trace(matrix)
-    if total > 0:
-        explained[: len(values)] = values / total
-    return xy, explained
-
-
-def _two_of(matrix: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The two largest eigenvalues of a symmetric (n, n) matrix, falling, and vectors (n, ≤2)."""
-    if len(matrix) > SMALL:
-        # Lanczos iterations for two cost a fifth of a decomposition into all, which at 512 tokens
-        # took longer than half a forward pass. Begun at a fixed vector, so that the same states
-        # give the same picture.
-        from scipy.sparse.linalg import (  # type: ignore[import-untyped]
-            ArpackNoConvergence,
-            eigsh,
-        )
-
-        with contextlib.suppress(ArpackNoConvergence):  # near ties; they are found with the others
-            values, vectors = eigsh(matrix, k=2, v0=matrix.diagonal(), tol=1e-10)
-            return values[::-1].clip(min=0), vectors[:, ::-1]
-    values, vectors = np.linalg.eigh(matrix)
-    return values[::-1][:2].clip(min=0), vectors[:, ::-1][:, :2]
+        Returns
+        -------
+        values, norms, fitted : ndarray
+            (T, D), (T,) and (T,), read-only: states, lengths, and which of them are typical.
+        """
+        kept = self._kept
+        gone = self._values.rows()[kept:]
+        new = states[kept:].float()
+        for held, rows in ((self._values, new), (self._norms, new.norm(dim=-1))):
+            held.keep(kept)
+            if len(rows):
+                held.append(rows.numpy())
+        self._kept = len(states)
+        values, norms = self._values.rows(), self._norms.rows()
+        fitted: NDArray[np.bool_] = typical(torch.from_numpy(norms.copy())).numpy()
+        fitted.setflags(write=False)
+        self.scatter.update(values, fitted, gone)
+        return values, norms, fitted
 
 
 def answer(passed: Pass, query: EmbeddingQuery) -> EmbeddingResult | Callable[[], EmbeddingResult]:
     """States, norms and picture of one layer."""
     stack, states = states_at(passed, query.layer, query.stack)
+    # On an accelerator the products are quick, and to fold in a row the host would have to wait.
+    if query.picture and states.device.type == "cpu" and min(states.shape) > SMALL:
+        return _pictured(passed, query.layer, stack, states)
     lengths = states.float().norm(dim=-1)
     values, norms = to_numpy(states), to_numpy(lengths)
     if not query.picture:
@@ -134,16 +93,23 @@ def answer(passed: Pass, query: EmbeddingQuery) -> EmbeddingResult | Callable[[]
     def finish() -> EmbeddingResult:
         xy, explained = plane(values, marked, matrix)
         return EmbeddingResult(
-            layer=query.layer,
-            stack=stack,
-            values=values,
-            norms=norms,
-            xy=_floats(xy),
-            explained=_floats(explained),
-            fitted=marked,
+            query.layer, stack, values, norms, _floats(xy), _floats(explained), marked
         )
 
     return finish
+
+
+def _pictured(passed: Pass, layer: int, stack: Stack, states: Tensor) -> EmbeddingResult:
+    """The same by what was kept of the layer; one layer is kept, the last."""
+    which = stack, layer
+    # Until it is through, it is neither the old text's nor the new one's.
+    kept = passed.trace.memos.pop("embedding", None)
+    if not isinstance(kept, Pictured) or kept.which != which:
+        kept = Pictured(which, states.shape[1])
+    values, norms, fitted = kept.bring(states)
+    xy, explained = kept.scatter.plane(values)
+    passed.trace.memos["embedding"] = kept
+    return EmbeddingResult(layer, stack, values, norms, _floats(xy), _floats(explained), fitted)
 
 
 def _floats(array: NDArray[np.float64]) -> Floats:

@@ -9,13 +9,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from engine.estimate import ROWS
 from engine.probes.spec import NotAnswerable, Pass, ProbeSpec, to_numpy
-from engine.trace import AttentionMaps
+from engine.trace import AttentionMaps, LayerAttention
 from engine.types import MosaicQuery, MosaicResult, Stack
+
+FEW = 8
+"""Up to so many new rows, what a call costs counts for more than what all cores would gain."""
 
 
 @dataclass(slots=True)
@@ -88,26 +92,46 @@ def _fold(kept: Thumbnails, layers: list[AttentionMaps], rows: int, columns: int
         return
     block = kept.block
     height, width = -(-rows // block), -(-columns // block)
-    maps = kept.maps.new_zeros((*kept.maps.shape[:2], height, width))
-    old = kept.maps
-    maps[:, :, : old.shape[2], : old.shape[3]] = old
+    if kept.maps.shape[2:] != (height, width):
+        maps = kept.maps.new_zeros((*kept.maps.shape[:2], height, width))
+        old = kept.maps
+        maps[:, :, : old.shape[2], : old.shape[3]] = old
+        kept.maps = maps
+    for index, layer in enumerate(layers):
+        if not layer.heads:
+            continue
+        if rows - kept.rows <= FEW and isinstance(layer, LayerAttention) and layer.plain:
+            _fold_few(kept, index, layer)
+        else:
+            _fold_many(kept, index, layer, rows)
+    kept.folded += rows - kept.rows
+    kept.rows = rows
+
+
+def _fold_few(kept: Thumbnails, index: int, layer: LayerAttention) -> None:
+    """Join a few new rows of a layer to the maxima of their blocks, which is all that changes."""
+    block, maps = kept.block, kept.maps[index].numpy()  # (H, s, s')
+    weights = layer.few_weights(kept.rows)  # (H, t, S)
+    small = np.maximum.reduceat(weights, np.arange(0, weights.shape[2], block), axis=2)
+    for row in range(small.shape[1]):
+        cells = maps[:, (kept.rows + row) // block]  # (H, s')
+        np.maximum(cells, small[:, row], out=cells)
+
+
+def _fold_many(kept: Thumbnails, index: int, layer: AttentionMaps, rows: int) -> None:
+    """Join the new rows of a layer, whatever its attention is made of and wherever it lies."""
+    block, maps = kept.block, kept.maps[index]
     # The last block may be half full: its new rows are joined to the maxima it has.
     # In pieces, which bounds what is held to H·256·S floats.
     step = max(block, ROWS // block * block)
     for low in range(kept.rows // block * block, rows, step):
         start, stop = max(low, kept.rows), min(low + step, rows)
-        for index, layer in enumerate(layers):
-            if not layer.heads:
-                continue
-            weights = layer.weights(start=start, stop=stop)  # (H, t, S)
-            if start > low:  # pad up to the block's first row
-                weights = torch.nn.functional.pad(weights, (0, 0, start - low, 0))
-            small = shrink(weights, block)  # (H, t/b, S/b)
-            part = maps[index, :, low // block : low // block + small.shape[1]]
-            torch.maximum(part, small, out=part)
-    kept.maps = maps
-    kept.folded += rows - kept.rows
-    kept.rows = rows
+        weights = layer.weights(start=start, stop=stop)  # (H, t, S)
+        if start > low:  # pad up to the block's first row
+            weights = torch.nn.functional.pad(weights, (0, 0, start - low, 0))
+        small = shrink(weights, block)  # (H, t/b, S/b)
+        part = maps[:, low // block : low // block + small.shape[1]]
+        torch.maximum(part, small, out=part)
 
 
 PROBE = ProbeSpec(MosaicQuery, "attention", answer)

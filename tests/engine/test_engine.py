@@ -13,7 +13,8 @@ import torch
 from engine import types
 from engine.engine import Engine
 from engine.errors import Cancelled, UserError
-from engine.probes.embedding import principal_plane, typical
+from engine.principal import principal_plane
+from engine.probes.embedding import typical
 from engine.probes.spec import probe_specs
 from engine.types import (
     AttentionQuery,

@@ -396,7 +396,7 @@ def test_a_probe_without_room_is_refused_and_the_others_are_answered(
     from engine.probes import mosaic
 
     with monkeypatch.context() as patch:
-        patch.setattr(mosaic, "shrink", full)
+        patch.setattr(mosaic, "_fold", full)
         snapshot = ask(engine, "The dog is running", *ALL)
     assert "too full" in snapshot.refused[MosaicQuery()]
     assert set(snapshot.results) == set(ALL) - {MosaicQuery()}

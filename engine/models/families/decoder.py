@@ -90,12 +90,19 @@ class DecoderReader(Reader):
         trace.final.append(output.last_hidden_state[0])
 
 
-def common_prefix(one: Sequence[int], other: Sequence[int]) -> int:
+def common_prefix(one: list[int], other: list[int]) -> int:
     """How many tokens the two begin with alike."""
-    for index, (a, b) in enumerate(zip(one, other, strict=False)):
-        if a != b:
-            return index
-    return min(len(one), len(other))
+    alike, end = 0, min(len(one), len(other))
+    if one[:end] == other[:end]:
+        return end
+    # By halves, each compared at once: a keystroke asks this of all tokens of the text.
+    while alike < end:
+        middle = (alike + end + 1) // 2
+        if one[alike:middle] == other[alike:middle]:
+            alike = middle
+        else:
+            end = middle - 1
+    return alike
 
 
 def accepts(config: Any) -> bool:

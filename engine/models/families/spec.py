@@ -126,8 +126,7 @@ class Reader(ABC):
             held = self.sizes.held(count) + maps * 25 // 16
             held = max(0, held - (0 if trace is None else trace.nbytes))
             passing = self.sizes.passing(new, count) + maps * new // count
-        asking = sum(self.sizes.asking(query, new, count) for query in queries)
-        return held + max(passing, asking)
+        return held + max(passing, self.sizes.asking(queries, new, count))
 
     def logits(self, final: Tensor) -> Tensor:
         """Scores over the vocabulary (n, V) for states (n, D) after the final norm.

@@ -1,0 +1,153 @@
+"""The first two principal components of some rows, from a matrix of products.
+
+Shape letters: T rows, D columns, F rows that take part, n the smaller of T and D.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+Doubles: TypeAlias = NDArray[np.float64]
+
+SMALL = 96
+"""Up to this many rows or columns all components are found at once; that is quick enough."""
+
+_AT_ONCE = 128
+"""Rows that are brought to double precision at a time, which stay in the processor's cache."""
+
+
+def principal_plane(states: Tensor, fitted: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """First two principal components of some rows of `states`, and where all rows lie in them.
+
+    Parameters
+    ----------
+    states : Tensor
+        (T, D), T ≥ 1.
+    fitted : Tensor, optional
+        (T,) boolean: the rows to fit to; all by default.
+
+    Returns
+    -------
+    xy : Tensor
+        (T, 2) scores of the rows about the fitted rows' mean; zero where there is no second
+        direction. The sign is such that each component's largest loading is positive, so that the
+        picture does not flip while one types.
+    explained : Tensor
+        (2,) share of the fitted rows' total variance along each.
+    """
+    if fitted is None:
+        fitted = torch.ones(len(states), dtype=torch.bool, device=states.device)
+    matrix = gram(states, fitted).cpu().numpy()
+    xy, explained = plane(states.cpu().numpy(), fitted.cpu().numpy(), matrix)
+    return torch.from_numpy(xy), torch.from_numpy(explained)
+
+
+def gram(states: Tensor, fitted: Tensor) -> Tensor:
+    """The smaller Gram matrix of the centred rows `fitted` (T,) of (T, D) states, on their device.
+
+    Returns
+    -------
+    Tensor
+        (n, n). Rows that do not take part are zero, which adds nothing but eigenvalues of zero.
+    """
+    # Apple's GPUs have no double precision.
+    wide = states.float() if states.device.type == "mps" else states.double()
+    weight = fitted.to(wide.dtype)[:, None]  # (T, 1)
+    centred = (wide - (wide * weight).sum(dim=0) / weight.sum()) * weight
+    rows, width = centred.shape
+    # Both matrices have the same non-zero eigenvalues.
+    return centred @ centred.T if rows <= width else centred.T @ centred
+
+
+def plane(
+    states: NDArray[Any], fitted: NDArray[np.bool_], matrix: NDArray[Any]
+) -> tuple[Doubles, Doubles]:
+    """What `principal_plane` says, of states (T, D), fitted (T,) and their `gram`, on the host."""
+    matrix = matrix.astype(np.float64)
+    values, vectors = largest_two(matrix.diagonal(), matrix.__matmul__, lambda: matrix)
+    mean = states[fitted].mean(axis=0, dtype=np.float64)
+    if len(states) <= states.shape[1]:
+        vectors = across(states, mean, vectors * fitted[:, None])
+    return seen_along(states, mean, values, vectors, float(np.trace(matrix)))
+
+
+def largest_two(
+    diagonal: Doubles,
+    times: Callable[[Doubles], Doubles],
+    whole: Callable[[], Doubles],
+) -> tuple[Doubles, Doubles]:
+    """The two largest eigenvalues of a symmetric (n, n) matrix, falling, and vectors (n, ≤2).
+
+    Parameters
+    ----------
+    diagonal : ndarray
+        (n,), at which iterations begin: the same rows then give the same picture.
+    times : callable
+        The matrix times a vector (n,).
+    whole : callable
+        The matrix, asked for only where it is small or iterations do not end.
+    """
+    if len(diagonal) > SMALL:
+        # Lanczos iterations for two take some twenty products with the matrix. A decomposition into
+        # all took longer than half a forward pass at 512 tokens; of block iterations a step
+        # costs more than the products that it saves.
+        from scipy.sparse.linalg import (  # type: ignore[import-untyped]
+            ArpackNoConvergence,
+            LinearOperator,
+            eigsh,
+        )
+
+        shape = (len(diagonal), len(diagonal))
+        matrix = LinearOperator(shape, matvec=times, dtype=np.float64)
+        with contextlib.suppress(ArpackNoConvergence):  # near ties; they are found with the others
+            values, vectors = eigsh(matrix, k=2, v0=diagonal, tol=1e-10)
+            return values[::-1].clip(min=0), vectors[:, ::-1]
+    values, vectors = np.linalg.eigh(whole())
+    return values[::-1][:2].clip(min=0), vectors[:, ::-1][:, :2]
+
+
+def across(states: NDArray[Any], mean: Doubles, vectors: Doubles) -> Doubles:
+    """Directions (D, k) of length one, from eigenvectors (T, k) of the Gram matrix of rows."""
+    found = np.zeros((states.shape[1], vectors.shape[1]))
+    for start, part in in_doubles(states):
+        found += part.T @ vectors[start : start + len(part)]
+    found -= np.outer(mean, vectors.sum(axis=0))
+    lengths: Doubles = np.maximum(np.linalg.norm(found, axis=0), 1e-12)
+    return found / lengths
+
+
+def seen_along(
+    states: NDArray[Any], mean: Doubles, values: Doubles, vectors: Doubles, total: float
+) -> tuple[Doubles, Doubles]:
+    """Where all rows lie along directions (D, k) about a mean, and shares of a total variance."""
+    # Directions in which nothing varies are noise of the arithmetic.
+    loadings = vectors * (values > 1e-12 * max(values.max(), 1e-12))
+    largest = np.take_along_axis(loadings, np.abs(loadings).argmax(axis=0)[None], axis=0)
+    loadings = loadings * np.where(largest < 0, -1.0, 1.0)
+    xy, explained = np.zeros((len(states), 2)), np.zeros(2)
+    for start, part in in_doubles(states):
+        xy[start : start + len(part), : loadings.shape[1]] = part @ loadings
+    xy[:, : loadings.shape[1]] -= mean @ loadings
+    if total > 0:
+        explained[: len(values)] = values / total
+    return xy, explained
+
+
+def in_doubles(states: NDArray[Any]) -> Iterator[tuple[int, Doubles]]:
+    """Some rows of (T, D) at a time in double precision, and the first's number.
+
+    All are given in the same place: each is gone with the next.
+    """
+    room = np.empty((min(_AT_ONCE, len(states)), states.shape[1]))
+    for start in range(0, len(states), _AT_ONCE):
+        part = states[start : start + _AT_ONCE]
+        wide = room[: len(part)]
+        wide[...] = part
+        yield start, wide

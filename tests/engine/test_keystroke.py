@@ -1,0 +1,204 @@
+"""What an appended token makes the probes do: its own rows, and nothing of what stood there."""
+
+from __future__ import annotations
+
+import functools
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tinymodels
+import torch
+import transformers
+from hypothesis import given
+from hypothesis import strategies as st
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+
+from engine.engine import SMALL, Engine
+from engine.estimate import Sizes
+from engine.models.families.decoder import common_prefix
+from engine.models.text import TokenReader
+from engine.probes import mosaic
+from engine.probes.mosaic import Thumbnails
+from engine.trace import LayerAttention, Trace
+from engine.types import (
+    AttentionQuery,
+    EmbeddingQuery,
+    LatentQuery,
+    MosaicQuery,
+    NextQuery,
+    Query,
+    Request,
+    Snapshot,
+)
+
+TEXT = tinymodels.TEXT
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tinymodels.save_model("llama", tmp_path_factory.mktemp("llama"))
+
+
+@pytest.fixture
+def engine(folder: Path) -> Engine:
+    return tinymodels.open_engine(folder, "cpu")
+
+
+def ask(engine: Engine, text: str, *queries: Query) -> Snapshot:
+    return engine.answer(Request(1, engine.epoch, text, queries))
+
+
+def trace_of(engine: Engine) -> Trace:
+    assert engine._trace is not None
+    return engine._trace
+
+
+# --- all heads ------------------------------------------------------------------------------------
+
+
+def test_few_rows_of_attention_are_those_of_the_general_way(engine: Engine) -> None:
+    ask(engine, TEXT)
+    with torch.inference_mode():
+        for layer in trace_of(engine).attention["decoder"]:
+            assert isinstance(layer, LayerAttention)
+            assert layer.plain
+            for start in (layer.rows - 1, layer.rows - 5):
+                np.testing.assert_allclose(
+                    layer.few_weights(start), layer.weights(start=start).numpy(), atol=1e-6
+                )
+
+
+@pytest.mark.parametrize("name", ["gemma2", "mistral", "gpt_oss", "bloom"])
+def test_what_is_not_plain_attention_is_worked_out_the_general_way(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = tinymodels.open_engine(tinymodels.save_model(name, tmp_path), "cpu")
+    ask(engine, TEXT, MosaicQuery())
+    layers = trace_of(engine).attention["decoder"]
+    plain = [isinstance(layer, LayerAttention) and layer.plain for layer in layers]
+    few = counted(monkeypatch, "_fold_few")
+    ask(engine, TEXT + " d", MosaicQuery())
+    assert len(few) == sum(plain) < len(layers)
+
+
+def counted(monkeypatch: pytest.MonkeyPatch, name: str) -> list[int]:
+    """Notes which layers a function of the mosaic was called for."""
+    calls: list[int] = []
+    run = getattr(mosaic, name)
+
+    def noting(kept: Thumbnails, index: int, *rest: Any) -> None:
+        calls.append(index)
+        run(kept, index, *rest)
+
+    monkeypatch.setattr(mosaic, name, noting)
+    return calls
+
+
+def test_a_new_row_is_joined_to_its_block_where_it_stands(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    query, text = MosaicQuery(4), TEXT
+    before = ask(engine, text, query).results[query].maps
+    shown, many = before.copy(), counted(monkeypatch, "_fold_many")
+    memo = trace_of(engine).memos["mosaic decoder 4"]
+    assert isinstance(memo, Thumbnails)
+    places, folded, runs = set(), memo.folded, 0
+    for _ in range(5):
+        text += " d"
+        snapshot = ask(engine, text, query)
+        assert memo.rows == snapshot.results[query].rows == len(snapshot.tokens)
+        places.add(memo.maps.data_ptr())
+        runs += snapshot.stats.suffix
+    assert memo.folded == folded + runs
+    assert not many
+    assert len(places) <= 2, "thumbnails were copied within a block"
+    assert np.array_equal(before, shown), "what was shown never changes"
+    trace_of(engine).memos.clear()
+    anew = ask(engine, text, query).results[query].maps
+    np.testing.assert_allclose(snapshot.results[query].maps, anew, atol=1e-6)
+
+
+# --- tokens ---------------------------------------------------------------------------------------
+
+
+def reader_of(engine: Engine) -> TokenReader:
+    assert engine.loaded is not None
+    reader = engine.loaded.reader_of_text
+    assert isinstance(reader, TokenReader)
+    return reader
+
+
+def test_tokens_that_stood_there_are_the_same_objects(engine: Engine) -> None:
+    reader = reader_of(engine)
+    before = ask(engine, TEXT).tokens
+    made = reader.made
+    after = ask(engine, TEXT + " d").tokens
+    assert reader.made - made <= 3
+    kept = len(after) - (reader.made - made)
+    assert all(one is other for one, other in zip(before[:kept], after[:kept], strict=True))
+    assert ask(engine, TEXT + " d", MosaicQuery()).tokens is after, "the same text is not read anew"
+
+
+def test_a_target_and_a_text_do_not_push_each_other_out(tmp_path: Path) -> None:
+    engine = tinymodels.open_engine(tinymodels.save_model("t5", tmp_path), "cpu")
+    reader = reader_of(engine)
+
+    def typed(text: str) -> int:
+        made = reader.made
+        engine.answer(Request(1, engine.epoch, text, target="a park"))
+        return reader.made - made
+
+    assert typed(TEXT) > 20
+    assert typed(TEXT + " d") <= 4
+
+
+@given(st.lists(st.tuples(st.text("aé \n🐕猫<s>d", max_size=12), st.booleans()), max_size=6))
+def test_reuse_gives_what_a_new_reader_gives(parts: list[tuple[str, bool]]) -> None:
+    readers = {name: make() for name, make in MAKERS.items()}
+    text = ""
+    for part, behind in parts:
+        text = text + part if behind else part + text
+        for name, reader in readers.items():
+            assert reader.read(text) == MAKERS[name]().read(text)
+
+
+@functools.cache
+def tokenizer_of(kind: str) -> Any:
+    if kind == "wordpiece":
+        words = ["[UNK]", "[CLS]", "[SEP]", "a", "##a", "d", "##d", "e", "##e", "<", "s", ">"]
+        made = Tokenizer(models.WordPiece({w: n for n, w in enumerate(words)}, unk_token="[UNK]"))
+        made.normalizer = normalizers.BertNormalizer()  # é and e become one piece
+        made.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+        made.post_processor = processors.TemplateProcessing(
+            "[CLS] $A [SEP]", special_tokens=[("[CLS]", 1), ("[SEP]", 2)]
+        )
+        names = {"unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
+        return transformers.PreTrainedTokenizerFast(tokenizer_object=made, **names)
+    with tempfile.TemporaryDirectory() as folder:
+        tinymodels.save_tokenizer(Path(folder))
+        return transformers.AutoTokenizer.from_pretrained(folder)
+
+
+MAKERS = {
+    kind: functools.partial(lambda kind: TokenReader(tokenizer_of(kind)), kind)
+    for kind in ("wordpiece", "bytes")
+}
+
+
+def test_a_small_pass_over_a_long_text_does_not_ask_what_is_free() -> None:
+    # As of the default model with 1024 tokens, all views shown.
+    sizes = Sizes(30, 31, 9, 3, 64, 576, 1536, 49152, 4, cached=True)
+    queries = (EmbeddingQuery(10), AttentionQuery(10), MosaicQuery(), NextQuery(), LatentQuery(15))
+    assert sizes.asking(queries, 1, 1024) < SMALL
+    whole = sizes.asking((*queries, AttentionQuery(10, None)), 1, 1024)
+    assert whole >= sizes.asking(queries, 1, 1024) + 4 * 9 * 1024**2, "what is kept adds up"
+
+
+@given(st.lists(st.integers(0, 1), max_size=20), st.lists(st.integers(0, 1), max_size=20))
+def test_a_common_prefix_ends_where_the_two_first_differ(one: list[int], other: list[int]) -> None:
+    count = common_prefix(one, other)
+    assert one[:count] == other[:count]
+    assert count == min(len(one), len(other)) or one[count] != other[count]
