@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from scipy.special import expit  # type: ignore[import-untyped]
 from torch import Tensor, nn
-from torch.nn.functional import linear, scaled_dot_product_attention
+from torch.nn.functional import scaled_dot_product_attention
 
 from engine.models.cache import ArenaCache
 from engine.models.fewrows import FEW, quickens, times
@@ -42,10 +42,7 @@ class Linear:
 
     def __call__(self, rows: Rows) -> Rows:
         """(n, I) → (n, O)."""
-        given = torch.from_numpy(rows)
-        # A single row has a path of its own in torch that fills no columns.
-        product = linear(given, self.weight) if len(rows) == 1 else times(self.weight, given)
-        found: Rows = product.numpy()
+        found: Rows = times(self.weight, torch.from_numpy(rows)).numpy()
         return found if self.bias is None else found + self.bias
 
 
