@@ -43,10 +43,7 @@ SIDE = 290
 KEPT = 8
 """Pictures that are kept; the oldest goes first."""
 
-_EMPTY = (
-    "Draw a picture of states of many texts: choose them and a projection, and press Draw. "
-    "The context is placed in it as you type."
-)
+_EMPTY = "Choose texts and a projection and press Draw; the context is placed there as you type."
 _POOLED = " A token is placed by its own state, in a picture of sentences."
 
 
