@@ -73,7 +73,7 @@ def test_is_hidden_at_first_and_says_what_it_is_for(qtbot):
     assert panel.isHidden()
     made.commands.actions["view.show.pictures"].trigger()
     assert panel.isVisible()
-    assert panel.view.note.text().startswith("Draw a picture of states")
+    assert panel.view.note.text().startswith("Choose texts and a projection")
     assert panel.view.queries() == ()
     assert panel.view.form.projection.hasFocus()
 
