@@ -197,9 +197,12 @@ class PieceKeeper:
         text, base = block.text(), block.position()
         composed = layout.preeditAreaText()
         ends = line.lineNumber() == layout.lineCount() - 1 and block.next().isValid()
-        # What stands elsewhere in a paragraph may turn a line's direction, but not its widths.
+        # Elsewhere in a paragraph something may turn a line's direction, but nothing its widths.
         # Python counts characters and Qt units: where those differ, more is compared than need be.
-        own = text if mixed or composed or not text.isascii() else text[start : start + length]
+        if not composed and len(text) + 1 == block.length() and not runs_backwards(text):
+            own = text[max(0, start - 2) : start + length + 2]
+        else:
+            own = text
         key = (
             *(own, composed, layout.preeditAreaPosition(), start, length, ends, mixed),
             *(corner.x(), corner.y(), line.x(), line.y(), line.ascent()),

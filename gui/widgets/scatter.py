@@ -126,12 +126,15 @@ class ScatterMap(CloudPlane):
             if len(points) and not self.by_hand:
                 self.go_to(self.fitted(), animated=False)
         elif len(points):
-            shared = min(len(before), len(names))
-            same = [i < shared and names[i] == before[i] for i in range(len(names))]
-            self._start = geometry.moved_from(drawn, points, same)
-            wanted = self._range_for_new_points(goal, inside_before)
-            still = wanted == self.seen and np.array_equal(self._start, points, equal_nan=True)
-            self.go_to(wanted, animated=not still and len(points) <= LIVELY)
+            wanted, lively = self._range_for_new_points(goal, inside_before), False
+            self._start = points
+            if len(points) <= LIVELY:
+                shared = min(len(before), len(names))
+                same = [i < shared and names[i] == before[i] for i in range(len(names))]
+                self._start = geometry.moved_from(drawn, points, same)
+                still = np.array_equal(self._start, points, equal_nan=True)
+                lively = wanted != self.seen or not still
+            self.go_to(wanted, animated=lively)
         self._describe()
         self.update()
 

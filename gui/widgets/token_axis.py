@@ -49,6 +49,12 @@ def token_label(text: str) -> str:
     return shown.strip("·") or shown or "∅"
 
 
+@lru_cache(maxsize=1 << 14)
+def elided(text: str, width: int, font: QFont) -> str:
+    """`text`, cut with an ellipsis where it takes more than `width` pixels."""
+    return QFontMetrics(font).elidedText(text, Qt.TextElideMode.ElideRight, width)
+
+
 def step_for(cell: float, needed: float) -> int:
     """Every how many cells of `cell` pixels a label of `needed` pixels has room."""
     if cell <= 0:
@@ -174,16 +180,14 @@ class LabelAxis:
         index: int,
     ) -> None:
         box = self._box(strip, start, cell, index)
-        metrics = painter.fontMetrics()
-        elide = Qt.TextElideMode.ElideRight
         if self.upright:
-            text = metrics.elidedText(self.labels[index], elide, int(box.width()) - 2 * _PAD)
+            text = elided(self.labels[index], int(box.width()) - 2 * _PAD, painter.font())
             inner = box.adjusted(_PAD, 0, -_PAD, 0)
             painter.drawText(inner, _ACROSS | Qt.AlignmentFlag.AlignRight, text)
         elif self._level(cell):
             painter.drawText(box, Qt.AlignmentFlag.AlignCenter, self.labels[index])
         else:
-            text = metrics.elidedText(self.labels[index], elide, int(box.height()) - 2 * _PAD)
+            text = elided(self.labels[index], int(box.height()) - 2 * _PAD, painter.font())
             painter.save()
             painter.translate(box.center().x(), box.bottom() - _PAD)
             painter.rotate(-90)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -241,11 +242,11 @@ class TokenRibbon(QAbstractScrollArea):
         box = QRectF(chip.left(), chip.bottom() + _GAP, chip.width(), STRIP)
         bits = float(self._surprise[token])
         painter.setPen(Qt.PenStyle.NoPen)
-        if np.isnan(bits):
+        if math.isnan(bits):
             painter.setBrush(QBrush(QColor(look.muted), Qt.BrushStyle.BDiagPattern))
         else:
-            level = int(np.clip(bits / self._top_bits * 255, 0, 255))
-            painter.setBrush(QColor(*(int(part) for part in table[level])))
+            level = int(min(max(bits / self._top_bits * 255, 0), 255))
+            painter.setBrush(QColor(*table[level].tolist()))
         painter.drawRoundedRect(box, 2, 2)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
@@ -269,7 +270,7 @@ class TokenRibbon(QAbstractScrollArea):
         if self._surprise is None:
             return made
         bits = float(self._surprise[token])
-        if np.isnan(bits):
+        if math.isnan(bits):
             return made + "surprise: none, for the first token is not predicted"
         return made + f"surprise −log₂ p(token | context before it) = <b>{bits:.1f} bits</b>"
 

@@ -197,6 +197,17 @@ def test_a_key_has_only_its_own_line_laid_out(editor):
         assert editor._keeper.laid_out - before == 1
 
 
+def test_a_key_in_a_long_paragraph_has_one_line_of_it_laid_out(editor):
+    show(editor, "שלום\n" + "हिन्दी dog " * 25)
+    editor.moveCursor(QTextCursor.MoveOperation.End)
+    editor.viewport().grab()
+    assert editor.document().findBlockByNumber(1).layout().lineCount() > 3
+    before = editor._keeper.laid_out
+    editor.insertPlainText("x")
+    editor.viewport().grab()
+    assert editor._keeper.laid_out - before == 1
+
+
 @pytest.mark.parametrize("word", ["dog", "שלום", "हि", "😀e\u0301"])
 @pytest.mark.parametrize("width", [760, 180])
 def test_tokens_stand_where_they_would_if_no_line_was_kept(editor, word, width):

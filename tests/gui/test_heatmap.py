@@ -19,7 +19,7 @@ from gui.widgets.coding import encode
 from gui.widgets.heatmap import LARGEST_CELL, HeatMap
 from gui.widgets.legend import ends, number
 from gui.widgets.raster import Raster, colour_table, resize_all
-from gui.widgets.token_axis import LabelAxis, Marks, step_for, token_label
+from gui.widgets.token_axis import LabelAxis, Marks, elided, step_for, token_label
 from gui.widgets.zoom import Zoom
 
 
@@ -422,6 +422,17 @@ def test_labels_never_overlap_and_the_same_stay_while_the_axis_moves(
 )
 def test_tokens_are_fit_for_an_axis(text, label):
     assert token_label(text) == label
+
+
+def test_a_label_is_cut_once(qtbot):
+    widget = shown(qtbot, np.eye(40))
+    names = [f"a name that is far too long for its place {i}" for i in range(40)]
+    widget.set_labels(names, names)
+    before = image_of(widget)
+    cut = elided.cache_info().misses
+    widget._renew()
+    assert image_of(widget) == before
+    assert elided.cache_info().misses == cut > 0
 
 
 def test_the_selected_label_is_drawn_however_crowded(qtbot, in_theme):
