@@ -14,20 +14,35 @@ from engine.types import LatentQuery, LatentResult
 
 @dataclass(slots=True)
 class Posteriors:
-    """q(z|x) of the tokens so far: `mu`, `logvar` (t, Z). `encoded` counts rows ever encoded."""
+    """q(z|x) of the tokens so far: `mu`, `logvar` (t, Z), and its picture.
+
+    `xy` (t, 2) and `covariance` (t, 2, 2) are those of the picture. `encoded` counts rows ever
+    encoded.
+    """
 
     mu: Tensor
     logvar: Tensor
+    xy: Tensor
+    covariance: Tensor
     encoded: int = 0
 
     def keep(self, count: int) -> None:
         """Forget tokens from `count` on."""
         self.mu, self.logvar = self.mu[:count], self.logvar[:count]
+        self.xy, self.covariance = self.xy[:count], self.covariance[:count]
+
+    def add(self, space: Space, states: Tensor) -> None:
+        """Encode states (n, D) and project them."""
+        mu, logvar = space.encode(states)
+        self.mu, self.logvar = torch.cat([self.mu, mu]), torch.cat([self.logvar, logvar])
+        self.xy = torch.cat([self.xy, space.project(mu)])
+        self.covariance = torch.cat([self.covariance, space.covariance(logvar)])
+        self.encoded += len(states)
 
     @property
     def nbytes(self) -> int:
         """Bytes held."""
-        return self.mu.nbytes + self.logvar.nbytes
+        return sum(one.nbytes for one in (self.mu, self.logvar, self.xy, self.covariance))
 
 
 def middle(layers: tuple[int, ...], depth: int) -> int:
@@ -54,26 +69,27 @@ def space_at(passed: Pass, layer: int | None) -> tuple[int, Space]:
 
 
 def answer(passed: Pass, query: LatentQuery) -> LatentResult:
-    """Encode the states that are new, and project all of them."""
+    """Encode the states that are new, and project them."""
     layer, space = space_at(passed, query.layer)
     _, states = states_at(passed, layer, None)  # (T, D)
     key = f"latent {layer}"
     kept = passed.trace.memos.get(key)
     if not isinstance(kept, Posteriors):
-        nothing = space.origin.new_zeros(0, len(space.origin))
-        kept = Posteriors(nothing, nothing)
+        none = space.origin.new_zeros(0)
+        width = len(space.origin)
+        kept = Posteriors(
+            none.view(0, width), none.view(0, width), none.view(0, 2), none.view(0, 2, 2)
+        )
     new = states[len(kept.mu) :]
     if len(new):
-        mu, logvar = space.encode(new)
-        kept.mu, kept.logvar = torch.cat([kept.mu, mu]), torch.cat([kept.logvar, logvar])
-        kept.encoded += len(new)
+        kept.add(space, new)
         passed.trace.memos[key] = kept
     return LatentResult(
         layer=layer,
         mu=to_numpy(kept.mu),
         logvar=to_numpy(kept.logvar),
-        xy=to_numpy(space.project(kept.mu)),
-        covariance=to_numpy(space.covariance(kept.logvar)),
+        xy=to_numpy(kept.xy),
+        covariance=to_numpy(kept.covariance),
         reference=space.reference,
         labels=space.labels,
         label_names=space.label_names,
