@@ -58,3 +58,46 @@ class FrozenRows:
         view = self._buffer[: self._count]
         view.setflags(write=False)
         return view
+
+
+class FrozenSquare:
+    """A square (n, n) with zeros above its diagonal that grows by rows, likewise.
+
+    A new row adds a column too, in which all rows before it are zero: so they already lie there.
+    """
+
+    def __init__(self) -> None:
+        self._buffer: NDArray[np.float32] = np.zeros((0, 0), np.float32)
+        self._count = 0
+        self._written = 0
+        self.moved = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held, room to grow included."""
+        return self._buffer.nbytes
+
+    def keep(self, count: int) -> None:
+        """Forget rows and columns from `count` on; views go on showing them."""
+        self._count = min(self._count, count)
+
+    def append(self, rows: NDArray[np.float32]) -> None:
+        """Write `rows` (m, n + m) below the last one."""
+        count, needed = self._count, rows.shape[1]
+        if needed > len(self._buffer) or count < self._written:
+            room = capacity(needed)
+            buffer = np.zeros((room, room), np.float32)
+            buffer[:count, :count] = self._buffer[:count, :count]
+            self._buffer = buffer
+            self.moved += 1
+        self._buffer[count:needed, :needed] = rows
+        self._count = self._written = needed
+
+    def rows(self) -> NDArray[np.float32]:
+        """The square (n, n), read-only; its rows do not lie in line."""
+        view = self._buffer[: self._count, : self._count]
+        view.setflags(write=False)
+        return view

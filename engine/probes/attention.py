@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+import torch
 from torch import Tensor
 
 from engine.estimate import ROWS
+from engine.frozen import FrozenSquare
 from engine.probes.spec import NotAnswerable, Pass, ProbeSpec, to_numpy
 from engine.trace import AttentionMaps
-from engine.types import AttentionQuery, AttentionResult, Stack
+from engine.types import AttentionQuery, AttentionResult, Floats, Stack
 
 
 def layer_of(passed: Pass, layer: int, stack: Stack | None) -> tuple[Stack, AttentionMaps]:
@@ -35,18 +38,21 @@ def layer_of(passed: Pass, layer: int, stack: Stack | None) -> tuple[Stack, Atte
 
 @dataclass(slots=True)
 class ShownMap:
-    """The one map that was shown last, `weights` (T, S): the next token adds a row and a column.
+    """The one map that was shown last, (T, S): the next token adds a row and a column.
 
     `which` says whose it is. Only causal stacks come back with fewer rows than there are queries:
-    what stands before an edit attends as it did.
+    what stands before an edit attends as it did. On the CPU it grows where it is shown.
     """
 
     which: tuple[object, ...]
-    weights: Tensor
+    weights: Tensor | FrozenSquare
 
     def keep(self, count: int) -> None:
         """Forget tokens from `count` on."""
-        self.weights = self.weights[:count, :count]
+        if isinstance(self.weights, FrozenSquare):
+            self.weights.keep(count)
+        else:
+            self.weights = self.weights[:count, :count]
 
     @property
     def nbytes(self) -> int:
@@ -54,29 +60,40 @@ class ShownMap:
         return self.weights.nbytes
 
 
-def one_map(passed: Pass, layer: AttentionMaps, which: tuple[object, ...]) -> Tensor:
+def one_map(passed: Pass, layer: AttentionMaps, which: tuple[object, ...]) -> Floats:
     """The map (T, S) of one head, or the mean of all: `which` ends with the head or ``"mean"``."""
     kept = passed.trace.memos.get("attention")
+    old = kept.weights if isinstance(kept, ShownMap) and kept.which == which else None
     rows, columns = layer.rows, layer.columns
-    old: Tensor | None = None
-    if isinstance(kept, ShownMap) and kept.which == which and len(kept.weights) <= rows:
-        old = kept.weights
+    if which[0] == "decoder" and passed.loaded.reader.device.type == "cpu" and rows == columns:
+        square = old if isinstance(old, FrozenSquare) and len(old) <= rows else FrozenSquare()
+        if len(square) < rows:
+            new = np.empty((rows - len(square), columns), np.float32)
+            _fill(torch.from_numpy(new), layer, which[-1], len(square))
+            square.append(new)
+            passed.trace.memos["attention"] = ShownMap(which, square)
+        return square.rows()
+    if not isinstance(old, Tensor) or len(old) > rows:
+        old = None
     done = 0 if old is None else len(old)
     if old is None or done < rows:
-        head = which[-1] if isinstance(which[-1], int) else None
-        new: Tensor | None = None
-        # In pieces: a mean over heads then holds H·256·S floats for a moment, not H·T·S.
-        for low in range(done, rows, ROWS):
-            fresh = layer.weights(head, low, min(low + ROWS, rows))  # (H or 1, t, S)
-            if new is None:
-                new = fresh.new_zeros(rows, columns)
-            new[low : low + fresh.shape[1]] = fresh.mean(dim=0) if head is None else fresh[0]
-        assert new is not None
+        whole = torch.zeros(rows, columns, device=passed.loaded.reader.device)
         if old is not None:
-            new[:done, : old.shape[1]] = old  # no old query sees the new keys
-        old = new
+            whole[:done, : old.shape[1]] = old  # no old query sees the new keys
+        _fill(whole[done:], layer, which[-1], done)
+        old = whole
         passed.trace.memos["attention"] = ShownMap(which, old)
-    return old
+    return to_numpy(old)
+
+
+def _fill(rows: Tensor, layer: AttentionMaps, which: object, start: int) -> None:
+    """Work out the last `rows` (t, S) of a map, which begin at query `start`."""
+    head = which if isinstance(which, int) else None
+    # In pieces: a mean over heads then holds H·256·S floats for a moment, not H·T·S.
+    for low in range(start, start + len(rows), ROWS):
+        fresh = layer.weights(head, low, min(low + ROWS, start + len(rows)))  # (H or 1, t, S)
+        there = rows[low - start : low - start + fresh.shape[1]]
+        there[...] = fresh.mean(dim=0) if head is None else fresh[0]
 
 
 def answer(passed: Pass, query: AttentionQuery) -> AttentionResult:
@@ -86,10 +103,10 @@ def answer(passed: Pass, query: AttentionQuery) -> AttentionResult:
     if isinstance(query.head, int) and not 0 <= query.head < heads:
         raise NotAnswerable(f"{passed.loaded.info.title} has heads 0 to {heads - 1}")
     if query.head is None:
-        weights = layer.weights()  # (H, T, S)
+        weights = to_numpy(layer.weights())  # (H, T, S)
     else:
         weights = one_map(passed, layer, (stack, query.layer, query.head))
-    return AttentionResult(query.layer, query.head, stack, to_numpy(weights))
+    return AttentionResult(query.layer, query.head, stack, weights)
 
 
 PROBE = ProbeSpec(AttentionQuery, "attention", answer)

@@ -9,27 +9,53 @@ import torch
 from torch import Tensor
 
 from engine.latent.context_sentences import Sentence, pooled_states, sentences_of
+from engine.latent.planes import Picture
 from engine.latent.space import Space
 from engine.probes.spec import NotAnswerable, Pass, ProbeSpec, states_at, to_numpy
-from engine.types import LatentQuery, LatentResult, Pooling
+from engine.types import LatentPlane, LatentQuery, LatentResult, Pooling
 
 
 @dataclass(slots=True)
 class Posteriors:
-    """q(z|x) of the tokens so far: `mu`, `logvar` (t, Z). `encoded` counts rows ever encoded."""
+    """q(z|x) of the tokens so far: `mu`, `logvar` (t, Z), and its picture.
+
+    `xy` (t, 2) and `covariance` (t, 2, 2) are those of the picture of `plane`. `encoded` counts the
+    rows that were ever encoded.
+    """
 
     mu: Tensor
     logvar: Tensor
+    xy: Tensor
+    covariance: Tensor
+    plane: LatentPlane = "own"
     encoded: int = 0
 
     def keep(self, count: int) -> None:
         """Forget tokens from `count` on."""
         self.mu, self.logvar = self.mu[:count], self.logvar[:count]
+        self.xy, self.covariance = self.xy[:count], self.covariance[:count]
+
+    def add(self, space: Space, states: Tensor) -> None:
+        """Encode states (n, D)."""
+        mu, logvar = space.encode(states)
+        self.mu, self.logvar = torch.cat([self.mu, mu]), torch.cat([self.logvar, logvar])
+        self.encoded += len(states)
+
+    def show(self, picture: Picture) -> None:
+        """Project what `picture` has not shown yet."""
+        if picture.plane != self.plane:
+            self.plane = picture.plane
+            self.xy, self.covariance = self.xy[:0], self.covariance[:0]
+        done = len(self.xy)
+        if done < len(self.mu):
+            self.xy = torch.cat([self.xy, picture.project(self.mu[done:])])
+            fresh = picture.covariance(self.logvar[done:])
+            self.covariance = torch.cat([self.covariance, fresh])
 
     @property
     def nbytes(self) -> int:
         """Bytes held."""
-        return self.mu.nbytes + self.logvar.nbytes
+        return sum(one.nbytes for one in (self.mu, self.logvar, self.xy, self.covariance))
 
 
 def middle(layers: tuple[int, ...], depth: int) -> int:
@@ -87,15 +113,17 @@ def answer(passed: Pass, query: LatentQuery) -> LatentResult:
     key = f"latent {layer}"
     kept = passed.trace.memos.get(key)
     if not isinstance(kept, Posteriors):
-        nothing = space.origin.new_zeros(0, len(space.origin))
-        kept = Posteriors(nothing, nothing)
+        none = space.origin.new_zeros(0)
+        width = len(space.origin)
+        kept = Posteriors(
+            none.view(0, width), none.view(0, width), none.view(0, 2), none.view(0, 2, 2)
+        )
     new = states[len(kept.mu) :]
     if len(new):
-        mu, logvar = space.encode(new)
-        kept.mu, kept.logvar = torch.cat([kept.mu, mu]), torch.cat([kept.logvar, logvar])
-        kept.encoded += len(new)
+        kept.add(space, new)
         passed.trace.memos[key] = kept
-    return _result(layer, space, query, kept.mu, kept.logvar)
+    kept.show(space.picture(query.plane))
+    return _result(layer, space, query, (kept.mu, kept.logvar, kept.xy, kept.covariance))
 
 
 def _of_sentences(passed: Pass, query: LatentQuery) -> LatentResult:
@@ -107,17 +135,19 @@ def _of_sentences(passed: Pass, query: LatentQuery) -> LatentResult:
         raise NotAnswerable("There is no sentence in the text yet")
     kind, longest = passed.loaded.info.kind, space.card.passage_length
     mu, logvar = space.encode(pooled_states(states, found, query.states, kind, longest))
-    return _result(layer, space, query, mu, logvar, found)
+    picture = space.picture(query.plane)
+    posterior = (mu, logvar, picture.project(mu), picture.covariance(logvar))
+    return _result(layer, space, query, posterior, found)
 
 
 def _result(
     layer: int,
     space: Space,
     query: LatentQuery,
-    mu: Tensor,
-    logvar: Tensor,
+    posterior: tuple[Tensor, Tensor, Tensor, Tensor],
     sentences: list[Sentence] | None = None,
 ) -> LatentResult:
+    mu, logvar, xy, covariance = posterior
     picture = space.picture(query.plane)
     ranges = None
     if sentences is not None:
@@ -127,8 +157,8 @@ def _result(
         layer=layer,
         mu=to_numpy(mu),
         logvar=to_numpy(logvar),
-        xy=to_numpy(picture.project(mu)),
-        covariance=to_numpy(picture.covariance(logvar)),
+        xy=to_numpy(xy),
+        covariance=to_numpy(covariance),
         reference=picture.reference,
         labels=space.labels,
         label_names=space.label_names,

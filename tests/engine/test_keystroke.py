@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -18,9 +18,11 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processor
 
 from engine.engine import SMALL, Engine
 from engine.estimate import Sizes
+from engine.frozen import FrozenSquare
 from engine.models.families.decoder import common_prefix
 from engine.models.text import TokenReader
 from engine.probes import mosaic
+from engine.probes.attention import ShownMap
 from engine.probes.mosaic import Thumbnails
 from engine.trace import LayerAttention, Trace
 from engine.types import (
@@ -119,6 +121,66 @@ def test_a_new_row_is_joined_to_its_block_where_it_stands(
     trace_of(engine).memos.clear()
     anew = ask(engine, text, query).results[query].maps
     np.testing.assert_allclose(snapshot.results[query].maps, anew, atol=1e-6)
+
+
+# --- one map --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("head", ["mean", 2])
+def test_a_shown_map_grows_where_it_lies_and_never_changes(
+    engine: Engine, head: Literal["mean"] | int
+) -> None:
+    query, text = AttentionQuery(1, head), TEXT
+    shown = []
+    for _ in range(4):
+        shown.append(ask(engine, text, query).results[query].weights)
+        text += " d"
+    memo = trace_of(engine).memos["attention"]
+    assert isinstance(memo, ShownMap)
+    assert isinstance(memo.weights, FrozenSquare)
+    assert shown[-1].base is not None, "what is shown is not a copy"
+    meant = [one.copy() for one in shown]
+    for edit in (TEXT, TEXT[:20] + "z" + TEXT[20:], TEXT[:9] + " dog", text):
+        whole = ask(engine, edit, query, AttentionQuery(1, None)).results
+        maps = whole[AttentionQuery(1, None)].weights
+        wanted = maps.mean(axis=0) if head == "mean" else maps[head]
+        np.testing.assert_allclose(whole[query].weights, wanted, atol=1e-6)
+        assert not whole[query].weights.flags.writeable
+    for one, other in zip(shown, meant, strict=True):
+        assert np.array_equal(one, other)
+
+
+def test_the_map_of_a_hidden_view_does_not_grow(engine: Engine) -> None:
+    query = AttentionQuery(1)
+    ask(engine, TEXT, query, MosaicQuery())
+    memos = trace_of(engine).memos
+    held = {name: memo.nbytes for name, memo in memos.items()}
+    for end in range(12):
+        ask(engine, TEXT + " dog" * end)
+    assert {name: memo.nbytes for name, memo in trace_of(engine).memos.items()} == held
+
+
+@given(st.lists(st.tuples(st.integers(0, 12), st.integers(1, 90)), max_size=8))
+def test_views_of_a_frozen_square_keep_what_they_show(edits: list[tuple[int, int]]) -> None:
+    square, whole, number = FrozenSquare(), np.zeros((0, 0), np.float32), 0.0
+    views = []
+    for cut, more in edits:
+        kept = max(0, len(whole) - cut)
+        square.keep(kept)
+        number += 1
+        rows = np.tril(np.full((more, kept + more), number, np.float32), kept)
+        square.append(rows)
+        whole = np.concatenate([np.pad(whole[:kept, :kept], ((0, 0), (0, more))), rows])
+        views.append((square.rows(), whole))
+    for view, meant in views:
+        assert np.array_equal(view, meant)
+
+
+def test_rows_put_below_those_shown_do_not_copy_the_square() -> None:
+    square = FrozenSquare()
+    for count in range(1, 400):
+        square.append(np.ones((1, count), np.float32))
+    assert square.moved < 10
 
 
 # --- tokens ---------------------------------------------------------------------------------------

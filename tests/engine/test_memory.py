@@ -86,7 +86,7 @@ def test_what_a_trace_holds_is_what_its_shapes_say(engine: Engine) -> None:
     assert found.queries == layers * heads * head_width * rows
     assert found.states == (layers + 2) * width * rows
     assert found.all_maps == 4 * layers * heads * count**2
-    assert found.shown == 4 * count**2
+    assert found.shown == 4 * capacity(count) ** 2
     assert (found.masks, found.maps) == (0, 0)
     assert 0 < found.thumbnails <= 4 * layers * heads * 24**2
     assert found.trace == engine._trace.nbytes
