@@ -10,7 +10,7 @@ from torch import Tensor
 
 from engine.estimate import ROWS
 from engine.frozen import FrozenSquare
-from engine.probes.spec import NotAnswerable, Pass, ProbeSpec, to_numpy
+from engine.probes.spec import NotAnswerable, Pass, ProbeSpec, on_host, to_numpy
 from engine.trace import AttentionMaps
 from engine.types import AttentionQuery, AttentionResult, Floats, Stack
 
@@ -65,7 +65,7 @@ def one_map(passed: Pass, layer: AttentionMaps, which: tuple[object, ...]) -> Fl
     kept = passed.trace.memos.get("attention")
     old = kept.weights if isinstance(kept, ShownMap) and kept.which == which else None
     rows, columns = layer.rows, layer.columns
-    if which[0] == "decoder" and passed.loaded.reader.device.type == "cpu" and rows == columns:
+    if which[0] == "decoder" and on_host(passed.loaded.reader.device) and rows == columns:
         square = old if isinstance(old, FrozenSquare) and len(old) <= rows else FrozenSquare()
         if len(square) < rows:
             new = np.empty((rows - len(square), columns), np.float32)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from engine.frozen import FrozenRows
 from engine.principal import SMALL, gram, plane
-from engine.probes.spec import Pass, ProbeSpec, host_copy, states_at, to_numpy
+from engine.probes.spec import Pass, ProbeSpec, host_copy, on_host, states_at, to_numpy
 from engine.scatter import Scatter
 from engine.types import EmbeddingQuery, EmbeddingResult, Floats, Stack
 
@@ -81,7 +81,7 @@ def answer(passed: Pass, query: EmbeddingQuery) -> EmbeddingResult | Callable[[]
     """States, norms and picture of one layer."""
     stack, states = states_at(passed, query.layer, query.stack)
     # On an accelerator the products are quick, and to fold in a row the host would have to wait.
-    if query.picture and states.device.type == "cpu" and min(states.shape) > SMALL:
+    if query.picture and on_host(states.device) and min(states.shape) > SMALL:
         return _pictured(passed, query.layer, stack, states)
     lengths = states.float().norm(dim=-1)
     values, norms = to_numpy(states), to_numpy(lengths)

@@ -99,6 +99,11 @@ def to_ints(tensor: Tensor) -> Ints:
     return array
 
 
+def on_host(device: torch.device) -> bool:
+    """Whether what lies on `device` can be shown where it lies, without a copy."""
+    return device.type == "cpu"
+
+
 def host_copy(tensor: Tensor) -> NDArray[Any]:
     """A read-only array of a tensor's numbers, in memory of its own; see `to_numpy`."""
     if tensor.device.type == "cuda" and tensor.nbytes <= _PINNED:

@@ -177,7 +177,7 @@ class LatentView(View):
         find.activated.connect(self.search.begin)
         self.map.groupChosen.connect(self._show_chosen)
         self.map.groupChosen.connect(self.groupChosen)
-        self.map.groupChosen.connect(lambda g: self.decoding.add_group(g.tokens, g.cloud))
+        self.map.groupChosen.connect(self._offer_group)
         self.chosen.letGo.connect(lambda: self.map.choose((), ()))
         self.map.pointHovered.connect(lambda row: session.hover(self._token(row)))
         self.map.pointClicked.connect(self._select)
@@ -346,6 +346,10 @@ class LatentView(View):
         if self.search.found is not None:
             self.map.choose(self.search.found, ())
             self.map.setFocus()
+
+    def _offer_group(self, group: Group) -> None:
+        if self._result is not None and self._result.ranges is None:
+            self.decoding.add_group(group.tokens, group.cloud)
 
     def _show_chosen(self, group: Group) -> None:
         if self._result is not None:

@@ -177,6 +177,9 @@ def test_only_what_is_drawn_is_copied(
 
     monkeypatch.setattr(spec, "host_copy", counting)
     monkeypatch.setattr("engine.probes.embedding.host_copy", counting)
+    # What lies on the host is shown where it lies; elsewhere it has to come over.
+    for probe in ("attention", "embedding"):
+        monkeypatch.setattr(f"engine.probes.{probe}.on_host", lambda _device: False)
     count = len(ask(engine, tinymodels.TEXT[:60]).tokens)
     assert copied == []
     assert engine.loaded is not None

@@ -136,7 +136,7 @@ def test_nothing_is_decoded_in_place_of_a_sentence(view):
     view.decoding.toggle.setChecked(True)
     view.decoding.way.setCurrentIndex(1)
     view.decoding.refresh()
-    assert len(view.queries()) == 2
+    assert len(view.queries()) == 3  # the path, the held point and the walk
     choose(view, 3)
     told(view)
     assert view.queries() == (LatentQuery(4, states="mean"),)
