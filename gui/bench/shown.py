@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields, replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PySide6.QtGui import QImage
 
-from engine.types import Result, Snapshot
+from engine.types import MemoryResult, Result, Snapshot
 from gui.view import View
 
 if TYPE_CHECKING:
@@ -83,7 +84,13 @@ def _fresh(engine: Engine, source: ModelSource, shown: Snapshot) -> Snapshot:
     other = type(engine)()
     other.load(source, shown.model.device)
     answer = other.answer(replace(shown.request, epoch=other.epoch))
-    return replace(answer, request=shown.request)
+    results = dict(answer.results)
+    for query, told in shown.results.items():
+        found = results.get(query)
+        if isinstance(told, MemoryResult) and isinstance(found, MemoryResult):
+            # What a process holds is no matter of the text alone; what is one has to agree.
+            results[query] = replace(told, weights=found.weights, all_maps=found.all_maps)
+    return replace(answer, request=shown.request, results=MappingProxyType(results))
 
 
 def _at_rest(stage: Stage, panels: Mapping[str, Panel]) -> dict[str, Picture]:
