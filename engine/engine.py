@@ -19,6 +19,7 @@ from typing import TypeVar
 import torch
 
 from engine import memory, precision
+from engine.cores import one_core
 from engine.errors import Cancelled, UserError
 from engine.models.families.decoder import common_prefix
 from engine.models.families.spec import Ran
@@ -47,6 +48,9 @@ ACCELERATOR_LIMIT = 8192
 
 SMALL = 64 << 20
 """A pass that takes no more bytes than this is tried, without asking whether they are there."""
+
+FEW_TOKENS = 8
+"""Questions about so many new tokens are small: see `one_core`."""
 
 _SURROGATES = (
     "Characters that are half of a pair (lone surrogates) were replaced by �, because no tokenizer "
@@ -211,7 +215,8 @@ class Engine:
         self._make_room(loaded, tokens, targets, request)
         passed, ran, run_ms = self._run(loaded, tokens, targets, cancelled)
         passed = replace(passed, text=without_surrogates(request.text))
-        results, refused = self._results(passed, request.queries)
+        with one_core(0 < ran.suffix <= FEW_TOKENS):
+            results, refused = self._results(passed, request.queries)
         return Snapshot(
             request=request,
             model=loaded.info,

@@ -137,8 +137,12 @@ class LayerAttention(AttentionMaps):
 
     def grow(self, queries: Tensor, keys: Tensor) -> None:
         """Note queries (H, t, d_h) that saw, causally, `keys` (H_kv, S, d_h) and nothing else."""
-        start = len(self.queries)
         self.queries.append(queries)
+        self.grown(queries.shape[1], keys)
+
+    def grown(self, count: int, keys: Tensor) -> None:
+        """Note that the last `count` queries saw, causally, `keys` (H_kv, S, d_h) and no more."""
+        start = len(self.queries) - count
         self.keys = keys
         last = self.segments[-1] if self.segments else None
         if last and last.causal and last.bias is None and last.allowed is None:
@@ -153,6 +157,7 @@ class LayerAttention(AttentionMaps):
             self.keys is not None
             and self.keys.dtype == torch.float32
             and self.keys.device.type == "cpu"
+            and _lies_in_rows(self.keys)
             and self.softcap is None
             and self.sinks is None
             and all(
@@ -160,31 +165,11 @@ class LayerAttention(AttentionMaps):
             )
         )
 
-    def few_weights(self, start: int) -> NDArray[np.float32]:
-        """What `weights` gives of the queries from `start` on, where it is `plain`.
-
-        In numpy, whose operations cost the least to call: of one row in each of thirty layers,
-        calling took torch longer than computing.
-
-        Returns
-        -------
-        ndarray
-            (H, T − start, S).
-        """
+    def arrays(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Queries (H, C, d_h) and keys (H_kv, C', d_h) with the room behind them, where `plain`."""
         assert self.keys is not None
-        queries: NDArray[np.float32] = self.queries.rows(start).numpy()  # (H, t, d_h)
-        keys: NDArray[np.float32] = self.keys.numpy()  # (H_kv, S, d_h)
-        heads, rows, width = queries.shape
-        scaled = (queries * np.float32(self.scale)).reshape(len(keys), -1, width)
-        # The keys first: then they are read as they lie.
-        scores = np.matmul(keys, scaled.transpose(0, 2, 1))  # (H_kv, S, g·t)
-        found: NDArray[np.float32] = scores.transpose(0, 2, 1).reshape(heads, rows, -1)
-        for row in range(rows):
-            found[:, row, start + row + 1 :] = -np.inf
-        np.subtract(found, found.max(axis=-1, keepdims=True), out=found)
-        np.exp(found, out=found)
-        np.divide(found, found.sum(axis=-1, keepdims=True), out=found)
-        return found
+        queries, keys = self.queries.rows(), self.keys
+        return _roomy(queries), _roomy(keys)
 
     def weights(self, head: int | None = None, start: int = 0, stop: int | None = None) -> Tensor:
         """Attention of queries `start` to `stop` over all keys.
@@ -241,6 +226,29 @@ class LayerAttention(AttentionMaps):
         """Those of all segments."""
         for part in self.segments:
             yield from (one for one in (part.allowed, part.bias) if one is not None)
+
+
+def _lies_in_rows(view: Tensor) -> bool:
+    """Whether (h, n, d) is the beginning of each matrix of a (h, C, d) that lies in one piece."""
+    heads, _, width = view.shape
+    between, along, within = view.stride()
+    whole = heads * between * view.itemsize
+    return (
+        (along, within) == (width, 1)
+        and between % width == 0
+        and view.storage_offset() == 0
+        and view.untyped_storage().nbytes() >= whole
+    )
+
+
+def _roomy(view: Tensor) -> NDArray[np.float32]:
+    """The whole (h, C, d) of whose first rows `view` (h, n, d) is one."""
+    heads, _, width = view.shape
+    room = view.stride(0) // width
+    found: NDArray[np.float32] = view.as_strided(
+        (heads, room, width), (room * width, width, 1)
+    ).numpy()
+    return found
 
 
 def _mask(scores: Tensor, part: Segment, low: int, high: int, head: int | None) -> None:

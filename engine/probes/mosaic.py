@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from engine.estimate import ROWS
+from engine.models import kernels
 from engine.probes.spec import NotAnswerable, Pass, ProbeSpec, to_numpy
 from engine.trace import AttentionMaps, LayerAttention
 from engine.types import MosaicQuery, MosaicResult, Stack
@@ -110,12 +110,9 @@ def _fold(kept: Thumbnails, layers: list[AttentionMaps], rows: int, columns: int
 
 def _fold_few(kept: Thumbnails, index: int, layer: LayerAttention) -> None:
     """Join a few new rows of a layer to the maxima of their blocks, which is all that changes."""
-    block, maps = kept.block, kept.maps[index].numpy()  # (H, s, s')
-    weights = layer.few_weights(kept.rows)  # (H, t, S)
-    small = np.maximum.reduceat(weights, np.arange(0, weights.shape[2], block), axis=2)
-    for row in range(small.shape[1]):
-        cells = maps[:, (kept.rows + row) // block]  # (H, s')
-        np.maximum(cells, small[:, row], out=cells)
+    queries, keys = layer.arrays()
+    scale, maps = layer.scale, kept.maps[index].numpy()  # (H, s, s')
+    kernels.fold(queries, keys, scale, kept.rows, layer.rows, kept.block, maps)
 
 
 def _fold_many(kept: Thumbnails, index: int, layer: AttentionMaps, rows: int) -> None:
