@@ -171,6 +171,30 @@ class LayerAttention(AttentionMaps):
         queries, keys = self.queries.rows(), self.keys
         return _roomy(queries), _roomy(keys)
 
+    def seen_weights(self, head: int | None, start: int, stop: int) -> Tensor:
+        """What `weights` gives where it is `plain`, less the keys that none of the rows may see.
+
+        Returns
+        -------
+        Tensor
+            (H or 1, stop − start, stop).
+        """
+        assert self.keys is not None
+        queries = self.queries.rows()  # (H, T, d_h)
+        heads, key_heads = queries.shape[0], self.keys.shape[0]
+        group, rows = heads // key_heads, stop - start
+        if head is None:
+            # (H, t, d) → (H_kv, group·t, d)
+            q = queries[:, start:stop].reshape(key_heads, group * rows, -1)
+            k = self.keys[:, :stop]
+        else:
+            q, k = queries[head : head + 1, start:stop], self.keys[head // group][None, :stop]
+        # Of what is multiplied by the scale, the queries are the least.
+        scores = torch.matmul(q * self.scale, k.transpose(1, 2)).view(-1, rows, stop)
+        later = scores.new_full((rows, rows), -torch.inf).triu_(1)
+        scores[:, :, start:] += later
+        return scores.softmax(dim=-1)
+
     def weights(self, head: int | None = None, start: int = 0, stop: int | None = None) -> Tensor:
         """Attention of queries `start` to `stop` over all keys.
 
