@@ -37,6 +37,7 @@ class Arena:
         self._buffer: Tensor | None = None
         self._array: NDArray[np.float32] | None = None  # the buffer again
         self._count = 0
+        self._nbytes = 0  # asked of hundreds of arenas with each key
 
     def __len__(self) -> int:
         return self._count
@@ -44,7 +45,7 @@ class Arena:
     @property
     def nbytes(self) -> int:
         """Bytes held, room to grow included."""
-        return 0 if self._buffer is None else self._buffer.nbytes
+        return self._nbytes
 
     def append(self, rows: Tensor) -> Tensor:
         """Write `rows` (..., m, width) after the last one and return all n + m.
@@ -112,5 +113,5 @@ class Arena:
         buffer = like.new_empty((*like.shape[:-2], room, like.shape[-1]))
         if self._count:
             buffer[..., : self._count, :] = self.rows()
-        self._array = None
+        self._array, self._nbytes = None, buffer.nbytes
         return buffer

@@ -296,6 +296,14 @@ def _mask(scores: Tensor, part: Segment, low: int, high: int, head: int | None) 
         scores[..., width:] = -torch.inf
 
 
+@dataclass(frozen=True, slots=True)
+class FreshRows:
+    """Attention of the few rows that the last pass added: `weights` (L, n, H, start + n)."""
+
+    start: int
+    weights: NDArray[np.float32]
+
+
 class Memo(Protocol):
     """Something a probe keeps with a trace, so that the next answer only adds what is new."""
 
@@ -357,6 +365,8 @@ class Trace:
         (T, D) what the output embedding reads: the last state after the final norm.
     cache : Cache or None
         Keys and values that the next suffix builds on.
+    fresh : FreshRows or None
+        Where the last pass was of a few tokens and left it.
     """
 
     ids: list[int] = field(default_factory=list)
@@ -366,10 +376,11 @@ class Trace:
     final: Arena = field(default_factory=Arena)
     cache: Cache | None = None
     memos: dict[str, Memo] = field(default_factory=dict)
+    fresh: FreshRows | None = None
 
     def keep(self, count: int) -> None:
         """Forget everything that depends on tokens from `count` on. For causal stacks only."""
-        self.ids = self.ids[:count]
+        self.ids, self.fresh = self.ids[:count], None
         self.final.keep(count)
         for arenas in self.states.values():
             for arena in arenas:
@@ -416,7 +427,8 @@ class Trace:
             queries=sum(layer.nbytes for layer in layers) - maps,
             masks=sum(masks.values()),
             maps=maps,
-            memos=sum(memo.nbytes for memo in self.memos.values()),
+            memos=sum(memo.nbytes for memo in self.memos.values())
+            + (0 if self.fresh is None else self.fresh.weights.nbytes),
         )
 
     @property

@@ -215,7 +215,7 @@ def _shares(
 
 @_compiled(
     "void(float32[:,::1],float32[:,::1],float32[:,::1],int64,float32,"
-    "float32[:,:,::1],float32[:,:,::1],float32[:,:,::1],float32[:,::1])"
+    "float32[:,:,::1],float32[:,:,::1],float32[:,:,::1],float32[:,:,::1],float32[:,::1])"
 )
 def attend(
     heads: NDArray[np.float32],
@@ -226,6 +226,7 @@ def attend(
     queries: NDArray[np.float32],
     keys: NDArray[np.float32],
     values: NDArray[np.float32],
+    shares: NDArray[np.float32],
     out: NDArray[np.float32],
 ) -> None:
     """Attention of new rows, each over those before it and itself, grouped keys included.
@@ -243,12 +244,13 @@ def attend(
     queries, keys, values : ndarray
         (H, C, d_h), (H_kv, C', d_h) and (H_kv, C'', d_h), with room: rows `start` to `start` + n
         are written, queries and keys turned.
+    shares : ndarray
+        (n, H, start + n), of which each row's attention is written; the rest is zero.
     out : ndarray
         (n, H·d_h).
     """
     many, few, width = len(queries), len(keys), keys.shape[2]
     group = many // few
-    shares = np.empty((group, start + len(heads)), np.float32)
     own = np.empty((group, width), np.float32)
     for i in range(len(heads)):
         row, at = heads[i], start + i
@@ -262,12 +264,14 @@ def attend(
                 _turn(row[head * width : (head + 1) * width], cos[i], sin[i], own[g])
                 for j in range(width):
                     queries[head, at, j] = own[g, j]
-            _shares(own, keys[h, : at + 1], scale, shares)
+            mine = shares[i, h * group : (h + 1) * group]
+            _shares(own, keys[h, : at + 1], scale, mine)
+            mine[:, at + 1 :] = 0
             found = out[i, h * group * width : (h + 1) * group * width]
             found[:] = 0
             for s in range(at + 1):
                 for g in range(group):
-                    share = shares[g, s]
+                    share = mine[g, s]
                     for j in range(width):
                         found[g * width + j] += share * values[h, s, j]
 

@@ -23,7 +23,7 @@ from engine.models import kernels
 from engine.models.cache import ArenaCache, ArenaLayer
 from engine.models.coded import Coded, coded
 from engine.models.fewrows import FEW, quickens, times
-from engine.trace import LayerAttention, Trace
+from engine.trace import FreshRows, LayerAttention, Trace
 
 Rows: TypeAlias = NDArray[np.float32]
 
@@ -112,10 +112,15 @@ class LeanStep:
             Grows by these in states, queries and final states.
         """
         for start in range(0, len(ids), FEW):
-            self._run(ids[start : start + FEW], cache, trace)
+            trace.fresh = self._run(ids[start : start + FEW], cache, trace)
+        if len(ids) > FEW:
+            trace.fresh = None  # it is not of all that is new
 
-    def _run(self, ids: list[int], cache: ArenaCache, trace: Trace) -> None:
+    def _run(self, ids: list[int], cache: ArenaCache, trace: Trace) -> FreshRows:
         start, count = cache.get_seq_length(), len(ids)
+        fresh = FreshRows(
+            start, np.empty((len(self.blocks), count, self.heads, start + count), np.float32)
+        )
         new = slice(start, start + count)
         states = trace.states["decoder"]
         attention = trace.attention["decoder"]
@@ -132,7 +137,18 @@ class LeanStep:
             mixed = np.empty((count, self.heads * cos.shape[1]), np.float32)  # (n, H·d_h)
             queries = layer.queries.extend(count)
             keys, values = held.extend(count)
-            kernels.attend(heads, cos, sin, start, block.scale, queries, keys[0], values[0], mixed)
+            kernels.attend(
+                heads,
+                cos,
+                sin,
+                start,
+                block.scale,
+                queries,
+                keys[0],
+                values[0],
+                fresh.weights[depth],
+                mixed,
+            )
             assert held.keys is not None  # (1, H_kv, S, d_h)
             layer.grown(count, held.keys[0])
             x = x + block.output(mixed)
@@ -142,6 +158,7 @@ class LeanStep:
             x = x + block.down(inner)
         states[len(self.blocks)].extend(count)[new] = x
         trace.final.extend(count)[new] = self.final_norm(x)
+        return fresh
 
     def scores(self, final: Tensor) -> Tensor:
         """Scores over the vocabulary (n, V) for up to `FEW` states (n, D) after the final norm."""

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from engine.estimate import ROWS
 from engine.models import kernels
 from engine.probes.spec import NotAnswerable, Pass, ProbeSpec, to_numpy
-from engine.trace import AttentionMaps, LayerAttention
+from engine.trace import AttentionMaps, FreshRows, LayerAttention
 from engine.types import MosaicQuery, MosaicResult, Stack
 
 FEW = 8
@@ -74,7 +75,7 @@ def answer(passed: Pass, query: MosaicQuery) -> MosaicResult:
         kept = Thumbnails(block, nothing)
     while kept.block < block:
         _double(kept)
-    _fold(kept, layers, rows, columns)
+    _fold(kept, layers, rows, columns, passed.trace.fresh)
     passed.trace.memos[key] = kept
     return MosaicResult(stack=stack, maps=to_numpy(kept.maps), rows=rows, columns=columns)
 
@@ -86,7 +87,13 @@ def _double(kept: Thumbnails) -> None:
     kept.block *= 2
 
 
-def _fold(kept: Thumbnails, layers: list[AttentionMaps], rows: int, columns: int) -> None:
+def _fold(
+    kept: Thumbnails,
+    layers: list[AttentionMaps],
+    rows: int,
+    columns: int,
+    fresh: FreshRows | None,
+) -> None:
     """Bring the thumbnails up to `rows` queries."""
     if kept.rows == rows:
         return
@@ -97,6 +104,9 @@ def _fold(kept: Thumbnails, layers: list[AttentionMaps], rows: int, columns: int
         old = kept.maps
         maps[:, :, : old.shape[2], : old.shape[3]] = old
         kept.maps = maps
+    if fresh is not None and fresh.start == kept.rows:
+        _fold_fresh(kept, fresh)
+        layers = []
     for index, layer in enumerate(layers):
         if not layer.heads:
             continue
@@ -106,6 +116,16 @@ def _fold(kept: Thumbnails, layers: list[AttentionMaps], rows: int, columns: int
             _fold_many(kept, index, layer, rows)
     kept.folded += rows - kept.rows
     kept.rows = rows
+
+
+def _fold_fresh(kept: Thumbnails, fresh: FreshRows) -> None:
+    """Join what the pass has just worked out of all layers."""
+    block, maps = kept.block, kept.maps.numpy()  # (L, H, s, s')
+    edges = np.arange(0, fresh.weights.shape[3], block)
+    small = np.maximum.reduceat(fresh.weights, edges, axis=3)  # (L, n, H, s')
+    for row in range(small.shape[1]):
+        cells = maps[:, :, (kept.rows + row) // block]  # (L, H, s')
+        np.maximum(cells, small[:, row], out=cells)
 
 
 def _fold_few(kept: Thumbnails, index: int, layer: LayerAttention) -> None:

@@ -77,6 +77,7 @@ class DecoderReader(Reader):
         suffix = ids[kept:]
         if not suffix:
             return trace, Ran(0, 0, kept)
+        trace.fresh = None
         if kept and self._lean is not None and len(suffix) <= LONGEST:
             self._lean.run(suffix, cache, trace)
         else:
