@@ -25,24 +25,42 @@ FEW = 8
 
 @dataclass(slots=True)
 class Thumbnails:
-    """Block maxima `maps` (L, H, ⌈T/b⌉, ⌈S/b⌉) over the first `rows` queries."""
+    """Block maxima `maps` (L, H, ⌈T/b⌉, ⌈S/b⌉) over the first `rows` queries.
+
+    `before` is the last row of blocks, (L, H, ⌈S/b⌉), as it was when there were `begun` queries: a
+    letter that joins the last token takes this token's row back, and of a maximum nothing can be
+    taken back.
+    """
 
     block: int
     maps: Tensor
     rows: int = 0
     folded: int = field(default=0)
+    before: Tensor | None = None
+    begun: int = 0
+
+    def note(self) -> None:
+        """Remember the last row of blocks as it is, before a few rows are joined."""
+        self.begun, full = self.rows, self.rows // self.block
+        self.before = self.maps[:, :, full].clone() if self.rows % self.block else None
 
     def keep(self, count: int) -> None:
-        """Keep only rows of blocks that lie wholly before `count`."""
-        if count < self.rows:
-            whole = count // self.block
-            self.rows = whole * self.block
-            self.maps = self.maps[:, :, :whole, :whole]
+        """Keep only rows of blocks that lie wholly before `count`, or what was noted."""
+        if count >= self.rows:
+            return
+        whole = count // self.block
+        if self.before is not None and whole * self.block < self.begun <= count:
+            width = whole + 1
+            self.rows, self.maps = self.begun, self.maps[:, :, :width, :width]
+            self.maps[:, :, whole] = self.before[..., :width]
+        else:
+            self.rows, self.maps = whole * self.block, self.maps[:, :, :whole, :whole]
+        self.before = None
 
     @property
     def nbytes(self) -> int:
         """Bytes held."""
-        return self.maps.nbytes
+        return self.maps.nbytes + (0 if self.before is None else self.before.nbytes)
 
 
 def block_size(rows: int, columns: int, size: int) -> int:
@@ -85,6 +103,7 @@ def _double(kept: Thumbnails) -> None:
     if kept.rows:
         kept.maps = shrink(kept.maps.flatten(0, 1), 2).unflatten(0, kept.maps.shape[:2])
     kept.block *= 2
+    kept.before = None
 
 
 def _fold(
@@ -104,6 +123,10 @@ def _fold(
         old = kept.maps
         maps[:, :, : old.shape[2], : old.shape[3]] = old
         kept.maps = maps
+    if rows - kept.rows <= FEW:
+        kept.note()
+    else:
+        kept.before = None
     if fresh is not None and fresh.start == kept.rows:
         _fold_fresh(kept, fresh)
         layers = []

@@ -126,6 +126,23 @@ def test_a_new_row_is_joined_to_its_block_where_it_stands(
     np.testing.assert_allclose(snapshot.results[query].maps, anew, atol=1e-6)
 
 
+def test_a_letter_that_joins_the_last_token_folds_this_token_alone(engine: Engine) -> None:
+    query, text = MosaicQuery(4), TEXT
+    ask(engine, text, query)
+    memo = trace_of(engine).memos["mosaic decoder 4"]
+    assert isinstance(memo, Thumbnails)
+    most = []
+    for letter in (" d", "o", "g", "s", " a", "x", "y", "z", "w"):
+        text += letter
+        folded = memo.folded
+        snapshot = ask(engine, text, query)
+        most.append(memo.folded - folded)
+    assert max(most) <= 3 < memo.block, "a block was folded anew"
+    trace_of(engine).memos.clear()
+    anew = ask(engine, text, query).results[query].maps
+    np.testing.assert_allclose(snapshot.results[query].maps, anew, atol=1e-6)
+
+
 # --- one map --------------------------------------------------------------------------------------
 
 
