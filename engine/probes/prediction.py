@@ -117,4 +117,4 @@ def _bits(scores: Tensor, gold: Tensor) -> Tensor:
     return (scores.gather(1, gold[:, None])[:, 0] - scores.logsumexp(dim=-1)) / -math.log(2)
 
 
-PROBE = ProbeSpec(NextQuery, "next", answer)
+PROBE = ProbeSpec(NextQuery, "next", answer, slow=True)

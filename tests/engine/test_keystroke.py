@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
-from engine.engine import SMALL, Engine
+from engine.engine import SMALL, Engine, never
 from engine.estimate import Sizes
 from engine.frozen import FrozenSquare
 from engine.models import kernels
@@ -141,6 +141,35 @@ def test_a_letter_that_joins_the_last_token_folds_this_token_alone(engine: Engin
     trace_of(engine).memos.clear()
     anew = ask(engine, text, query).results[query].maps
     np.testing.assert_allclose(snapshot.results[query].maps, anew, atol=1e-6)
+
+
+# --- what is quick comes first --------------------------------------------------------------------
+
+
+def test_quick_answers_come_before_the_slow_ones_are_worked_out(engine: Engine) -> None:
+    quick, slow = AttentionQuery(1, 0), (MosaicQuery(), NextQuery(), EmbeddingQuery(1))
+    early: list[Snapshot] = []
+
+    def asked(text: str, *queries: Query) -> Snapshot:
+        request = Request(1, engine.epoch, text, queries)
+        early.clear()
+        return engine.answer(request, never, early.append)
+
+    asked(TEXT, quick, *slow)
+    assert not early, "a whole text is drawn at once"
+    whole = asked(TEXT + " d", *slow, quick)
+    assert [set(one.results) for one in early] == [{quick}]
+    assert early[0].more
+    assert early[0].tokens == whole.tokens
+    assert set(whole.results) == {quick, *slow}
+    assert not whole.more
+    assert whole.results[quick] is early[0].results[quick]
+    asked(TEXT + " d", *slow, AttentionQuery(1, 1))
+    assert not early, "nothing was run"
+    asked(TEXT + " d c", *slow)
+    assert not early
+    asked(TEXT + " d c d", quick)
+    assert not early
 
 
 # --- one map --------------------------------------------------------------------------------------
