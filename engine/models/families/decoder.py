@@ -103,7 +103,7 @@ class DecoderReader(Reader):
         trace.final.append(output.last_hidden_state[0])
 
 
-def common_prefix(one: list[int], other: list[int]) -> int:
+def common_prefix(one: list[Any], other: list[Any]) -> int:
     """How many tokens the two begin with alike."""
     alike, end = 0, min(len(one), len(other))
     if one[:end] == other[:end]:
