@@ -8,6 +8,8 @@ long text needs is most of what the program holds beside the weights.
 
 from __future__ import annotations
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 SPARE = 64
@@ -33,7 +35,9 @@ class Arena:
 
     def __init__(self) -> None:
         self._buffer: Tensor | None = None
+        self._array: NDArray[np.float32] | None = None  # the buffer again
         self._count = 0
+        self._nbytes = 0  # asked of hundreds of arenas with each key
 
     def __len__(self) -> int:
         return self._count
@@ -41,7 +45,7 @@ class Arena:
     @property
     def nbytes(self) -> int:
         """Bytes held, room to grow included."""
-        return 0 if self._buffer is None else self._buffer.nbytes
+        return self._nbytes
 
     def append(self, rows: Tensor) -> Tensor:
         """Write `rows` (..., m, width) after the last one and return all n + m.
@@ -54,15 +58,31 @@ class Arena:
             If `rows` does not have the shape and type of those before it.
         """
         needed = self._count + rows.shape[-2]
-        buffer = rows if self._buffer is None else self._buffer
-        held = 0 if self._buffer is None else buffer.shape[-2]
-        # What a long text took is given back once a short one has taken its place.
-        if needed > held or _SHRINK * capacity(needed) < held:
-            buffer = self._moved(buffer, capacity(needed))
+        buffer = self._roomy(rows if self._buffer is None else self._buffer, needed)
         # `narrow` costs a third of what an index with an ellipsis does, hundreds of times a step.
         buffer.narrow(-2, self._count, rows.shape[-2]).copy_(rows)
         self._buffer, self._count = buffer, needed
         return self.rows()
+
+    def extend(self, count: int) -> NDArray[np.float32]:
+        """Grow by `count` rows, which are yet to be written.
+
+        For an arena on the CPU, in float32, that was written to before.
+
+        Returns
+        -------
+        ndarray
+            (..., C, width): all there is room for, of which the last `count` of ``len(self)`` are
+            to be written.
+        """
+        if self._buffer is None:
+            raise RuntimeError("nothing was written to this arena yet")
+        needed = self._count + count
+        buffer = self._roomy(self._buffer, needed)
+        if self._array is None:
+            self._array = buffer.numpy()
+        self._buffer, self._count = buffer, needed
+        return self._array
 
     def rows(self, start: int = 0) -> Tensor:
         """Rows from `start` on, (..., n − start, width), as a view."""
@@ -80,9 +100,18 @@ class Arena:
         if self._buffer is not None and capacity(self._count) < self._buffer.shape[-2]:
             self._buffer = self._moved(self._buffer, capacity(self._count))
 
+    def _roomy(self, like: Tensor, needed: int) -> Tensor:
+        """The buffer, or one in its place, with room for `needed` rows."""
+        held = 0 if self._buffer is None else self._buffer.shape[-2]
+        # What a long text took is given back once a short one has taken its place.
+        if needed > held or _SHRINK * capacity(needed) < held:
+            return self._moved(like, capacity(needed))
+        return like
+
     def _moved(self, like: Tensor, room: int) -> Tensor:
         """The rows there are, in a new buffer with room for `room` of them."""
         buffer = like.new_empty((*like.shape[:-2], room, like.shape[-1]))
         if self._count:
             buffer[..., : self._count, :] = self.rows()
+        self._array, self._nbytes = None, buffer.nbytes
         return buffer

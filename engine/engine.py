@@ -19,13 +19,14 @@ from typing import TypeVar
 import torch
 
 from engine import memory, precision
+from engine.cores import one_core
 from engine.errors import Cancelled, UserError
 from engine.models.families.decoder import common_prefix
 from engine.models.families.spec import Ran
 from engine.models.loader import Loaded, load_steps, with_spaces
 from engine.models.store import ModelSource
 from engine.models.text import without_surrogates
-from engine.probes.spec import Answer, NotAnswerable, Pass, probe_specs, wait_for
+from engine.probes.spec import Answer, NotAnswerable, Pass, on_host, probe_specs, wait_for
 from engine.trace import Trace
 from engine.types import (
     ModelInfo,
@@ -47,6 +48,9 @@ ACCELERATOR_LIMIT = 8192
 
 SMALL = 64 << 20
 """A pass that takes no more bytes than this is tried, without asking whether they are there."""
+
+FEW_TOKENS = 8
+"""Questions about so many new tokens are small: see `one_core`."""
 
 _SURROGATES = (
     "Characters that are half of a pair (lone surrogates) were replaced by �, because no tokenizer "
@@ -180,8 +184,23 @@ class Engine:
                 info: ModelInfo = stop.value
                 return info
 
-    def answer(self, request: Request, cancelled: Callable[[], bool] = never) -> Snapshot:
+    def answer(
+        self,
+        request: Request,
+        cancelled: Callable[[], bool] = never,
+        early: Callable[[Snapshot], None] | None = None,
+    ) -> Snapshot:
         """Run what is new in the text and answer each query.
+
+        Parameters
+        ----------
+        request : Request
+            What is asked, of which text.
+        cancelled : callable
+            Asked between two blocks whether to stop.
+        early : callable, optional
+            Takes a snapshot of the quick answers while the slow ones are worked out, where a
+            few tokens were run and both are asked for.
 
         Raises
         ------
@@ -195,7 +214,7 @@ class Engine:
             raise UserError("Cannot answer", "no model is loaded yet", "Wait, or open a model")
         begun = time.perf_counter()
         with torch.inference_mode():
-            return self._answer(self.loaded, request, cancelled, begun)
+            return self._answer(self.loaded, request, cancelled, begun, early)
 
     def _answer(
         self,
@@ -203,6 +222,7 @@ class Engine:
         request: Request,
         cancelled: Callable[[], bool],
         begun: float,
+        early: Callable[[Snapshot], None] | None,
     ) -> Snapshot:
         tokens, notice = self._tokens(loaded, request)
         targets = self._targets(loaded, request)
@@ -211,15 +231,11 @@ class Engine:
         self._make_room(loaded, tokens, targets, request)
         passed, ran, run_ms = self._run(loaded, tokens, targets, cancelled)
         passed = replace(passed, text=without_surrogates(request.text))
-        results, refused = self._results(passed, request.queries)
-        return Snapshot(
-            request=request,
-            model=loaded.info,
-            tokens=tokens,
-            target_tokens=targets,
-            results=MappingProxyType(results),
-            refused=MappingProxyType(refused),
-            stats=PassStats(
+        answers: dict[Query, Result] = {}
+        refused: dict[Query, str] = {}
+
+        def snapshot(more: bool = False) -> Snapshot:
+            stats = PassStats(
                 passes=ran.passes,
                 suffix=ran.suffix,
                 reused=ran.reused,
@@ -227,9 +243,25 @@ class Engine:
                 total_ms=(time.perf_counter() - begun) * 1e3,
                 trace_bytes=passed.trace.nbytes,
                 weight_bytes=loaded.weight_bytes,
-            ),
-            notice=notice,
-        )
+            )
+            results, reasons = MappingProxyType(dict(answers)), MappingProxyType(dict(refused))
+            return Snapshot(
+                request, loaded.info, tokens, targets, results, reasons, stats, notice, more
+            )
+
+        few = 0 < ran.suffix <= FEW_TOKENS
+        with one_core(few):
+            rest = request.queries
+            if early is not None and few and on_host(loaded.reader.device):
+                quick = tuple(query for query in rest if not _is_slow(query))
+                rest = tuple(query for query in rest if _is_slow(query))
+                if quick and rest:
+                    self._results(passed, quick, answers, refused)
+                    early(snapshot(more=True))
+                else:
+                    rest = request.queries
+            self._results(passed, rest, answers, refused)
+        return snapshot()
 
     def _run(
         self,
@@ -313,12 +345,14 @@ class Engine:
         )
 
     def _results(
-        self, passed: Pass, queries: tuple[Query, ...]
-    ) -> tuple[dict[Query, Result], dict[Query, str]]:
+        self,
+        passed: Pass,
+        queries: tuple[Query, ...],
+        results: dict[Query, Result],
+        refused: dict[Query, str],
+    ) -> None:
         """Answer queries: all their work is queued, then one wait, then what looks at numbers."""
         answers: dict[Query, Answer] = {}
-        results: dict[Query, Result] = {}
-        refused: dict[Query, str] = {}
         for query in sorted(queries, key=_is_last):
             try:
                 answers[query] = self._probe(passed, query)
@@ -331,7 +365,6 @@ class Engine:
                 results[query] = made
             except NotAnswerable as reason:
                 refused[query] = str(reason)
-        return results, refused
 
     @staticmethod
     def _probe(passed: Pass, query: Query) -> Answer:
@@ -415,6 +448,12 @@ def _is_last(query: Query) -> bool:
     """Whether a query is about what the answers to the others have left."""
     spec = probe_specs().get(type(query))
     return spec is not None and spec.last
+
+
+def _is_slow(query: Query) -> bool:
+    """Whether a query is answered after the window was given the answers to the others."""
+    spec = probe_specs().get(type(query))
+    return spec is not None and (spec.slow or spec.last)
 
 
 def _mended(trace: Trace | None) -> Trace | None:

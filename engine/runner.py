@@ -164,7 +164,7 @@ class Runner:
         if engine.loaded is None:
             return  # the controller asks again once there is a model
         try:
-            snapshot = engine.answer(request, self._interrupt.is_set)
+            snapshot = engine.answer(request, self._interrupt.is_set, self._deliver)
         except Cancelled:
             return  # a new model is on its way, and whoever asked asks again then
         except UserError as error:

@@ -137,8 +137,12 @@ class LayerAttention(AttentionMaps):
 
     def grow(self, queries: Tensor, keys: Tensor) -> None:
         """Note queries (H, t, d_h) that saw, causally, `keys` (H_kv, S, d_h) and nothing else."""
-        start = len(self.queries)
         self.queries.append(queries)
+        self.grown(queries.shape[1], keys)
+
+    def grown(self, count: int, keys: Tensor) -> None:
+        """Note that the last `count` queries saw, causally, `keys` (H_kv, S, d_h) and no more."""
+        start = len(self.queries) - count
         self.keys = keys
         last = self.segments[-1] if self.segments else None
         if last and last.causal and last.bias is None and last.allowed is None:
@@ -153,6 +157,7 @@ class LayerAttention(AttentionMaps):
             self.keys is not None
             and self.keys.dtype == torch.float32
             and self.keys.device.type == "cpu"
+            and _lies_in_rows(self.keys)
             and self.softcap is None
             and self.sinks is None
             and all(
@@ -160,31 +165,35 @@ class LayerAttention(AttentionMaps):
             )
         )
 
-    def few_weights(self, start: int) -> NDArray[np.float32]:
-        """What `weights` gives of the queries from `start` on, where it is `plain`.
+    def arrays(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Queries (H, C, d_h) and keys (H_kv, C', d_h) with the room behind them, where `plain`."""
+        assert self.keys is not None
+        queries, keys = self.queries.rows(), self.keys
+        return _roomy(queries), _roomy(keys)
 
-        In numpy, whose operations cost the least to call: of one row in each of thirty layers,
-        calling took torch longer than computing.
+    def seen_weights(self, head: int | None, start: int, stop: int) -> Tensor:
+        """What `weights` gives where it is `plain`, less the keys that none of the rows may see.
 
         Returns
         -------
-        ndarray
-            (H, T − start, S).
+        Tensor
+            (H or 1, stop − start, stop).
         """
         assert self.keys is not None
-        queries: NDArray[np.float32] = self.queries.rows(start).numpy()  # (H, t, d_h)
-        keys: NDArray[np.float32] = self.keys.numpy()  # (H_kv, S, d_h)
-        heads, rows, width = queries.shape
-        scaled = (queries * np.float32(self.scale)).reshape(len(keys), -1, width)
-        # The keys first: then they are read as they lie.
-        scores = np.matmul(keys, scaled.transpose(0, 2, 1))  # (H_kv, S, g·t)
-        found: NDArray[np.float32] = scores.transpose(0, 2, 1).reshape(heads, rows, -1)
-        for row in range(rows):
-            found[:, row, start + row + 1 :] = -np.inf
-        np.subtract(found, found.max(axis=-1, keepdims=True), out=found)
-        np.exp(found, out=found)
-        np.divide(found, found.sum(axis=-1, keepdims=True), out=found)
-        return found
+        queries = self.queries.rows()  # (H, T, d_h)
+        heads, key_heads = queries.shape[0], self.keys.shape[0]
+        group, rows = heads // key_heads, stop - start
+        if head is None:
+            # (H, t, d) → (H_kv, group·t, d)
+            q = queries[:, start:stop].reshape(key_heads, group * rows, -1)
+            k = self.keys[:, :stop]
+        else:
+            q, k = queries[head : head + 1, start:stop], self.keys[head // group][None, :stop]
+        # Of what is multiplied by the scale, the queries are the least.
+        scores = torch.matmul(q * self.scale, k.transpose(1, 2)).view(-1, rows, stop)
+        later = scores.new_full((rows, rows), -torch.inf).triu_(1)
+        scores[:, :, start:] += later
+        return scores.softmax(dim=-1)
 
     def weights(self, head: int | None = None, start: int = 0, stop: int | None = None) -> Tensor:
         """Attention of queries `start` to `stop` over all keys.
@@ -243,6 +252,29 @@ class LayerAttention(AttentionMaps):
             yield from (one for one in (part.allowed, part.bias) if one is not None)
 
 
+def _lies_in_rows(view: Tensor) -> bool:
+    """Whether (h, n, d) is the beginning of each matrix of a (h, C, d) that lies in one piece."""
+    heads, _, width = view.shape
+    between, along, within = view.stride()
+    whole = heads * between * view.itemsize
+    return (
+        (along, within) == (width, 1)
+        and between % width == 0
+        and view.storage_offset() == 0
+        and view.untyped_storage().nbytes() >= whole
+    )
+
+
+def _roomy(view: Tensor) -> NDArray[np.float32]:
+    """The whole (h, C, d) of whose first rows `view` (h, n, d) is one."""
+    heads, _, width = view.shape
+    room = view.stride(0) // width
+    found: NDArray[np.float32] = view.as_strided(
+        (heads, room, width), (room * width, width, 1)
+    ).numpy()
+    return found
+
+
 def _mask(scores: Tensor, part: Segment, low: int, high: int, head: int | None) -> None:
     """Mask and bias `scores` (h, high − low, S) in place by what `part` says of these rows."""
     rows = slice(low - part.start, high - part.start)
@@ -262,6 +294,14 @@ def _mask(scores: Tensor, part: Segment, low: int, high: int, head: int | None) 
         width = allowed.shape[-1]
         scores[..., :width].masked_fill_(~allowed, -torch.inf)
         scores[..., width:] = -torch.inf
+
+
+@dataclass(frozen=True, slots=True)
+class FreshRows:
+    """Attention of the few rows that the last pass added: `weights` (L, n, H, start + n)."""
+
+    start: int
+    weights: NDArray[np.float32]
 
 
 class Memo(Protocol):
@@ -325,6 +365,8 @@ class Trace:
         (T, D) what the output embedding reads: the last state after the final norm.
     cache : Cache or None
         Keys and values that the next suffix builds on.
+    fresh : FreshRows or None
+        Where the last pass was of a few tokens and left it.
     """
 
     ids: list[int] = field(default_factory=list)
@@ -334,10 +376,11 @@ class Trace:
     final: Arena = field(default_factory=Arena)
     cache: Cache | None = None
     memos: dict[str, Memo] = field(default_factory=dict)
+    fresh: FreshRows | None = None
 
     def keep(self, count: int) -> None:
         """Forget everything that depends on tokens from `count` on. For causal stacks only."""
-        self.ids = self.ids[:count]
+        self.ids, self.fresh = self.ids[:count], None
         self.final.keep(count)
         for arenas in self.states.values():
             for arena in arenas:
@@ -384,7 +427,8 @@ class Trace:
             queries=sum(layer.nbytes for layer in layers) - maps,
             masks=sum(masks.values()),
             maps=maps,
-            memos=sum(memo.nbytes for memo in self.memos.values()),
+            memos=sum(memo.nbytes for memo in self.memos.values())
+            + (0 if self.fresh is None else self.fresh.weights.nbytes),
         )
 
     @property

@@ -394,7 +394,8 @@ class Snapshot:
 
     `tokens` are those of the text; `target_tokens` those the decoder of an encoder-decoder read.
     `results` answers the queries; a query that could not be answered stands in `refused` with the
-    reason. `notice` is a sentence for the user, such as what the length guard cut and why.
+    reason. `notice` is a sentence for the user, such as what the length guard cut and why. With
+    `more`, these are the answers that were quick: a snapshot with all of them follows.
     """
 
     request: Request
@@ -405,6 +406,7 @@ class Snapshot:
     refused: Mapping[Query, str] = field(default_factory=lambda: MappingProxyType({}))
     stats: PassStats = PassStats()
     notice: str = ""
+    more: bool = False
 
     def queries_for(self, stack: Stack) -> tuple[Token, ...]:
         """The tokens along the query axis of an attention map of `stack`."""

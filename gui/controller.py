@@ -74,6 +74,7 @@ class Controller(QObject):
         self._stale: set[str] = set()
         self._newest: Snapshot | None = None
         self._waiting: dict[str, None] = {}  # views that have yet to draw it, in order
+        self._ahead: tuple[int, set[str]] = -1, set()  # who drew the quick answers to a request
         self._seq = 0
         self._epoch = 0
         self._asked: tuple[object, ...] = ()
@@ -188,12 +189,30 @@ class Controller(QObject):
         """Draw a snapshot, if it is of the model that is loaded now."""
         if snapshot.request.epoch != self._epoch:
             return
+        if snapshot.more:
+            self._take_early(snapshot)
+            return
         self._newest = snapshot
-        self._stale = set(self._views)
+        (seq, drawn), self._ahead = self._ahead, (-1, set())
+        self._stale = set(self._views) - (drawn if seq == snapshot.request.seq else set())
         self.session.clamp_to(len(snapshot.tokens))
         # Who waits already keeps its place before those who have drawn lately.
         self._waiting.update(dict.fromkeys(key for key in self._views if key in self._shown))
         self._draw_next()
+
+    def _take_early(self, snapshot: Snapshot) -> None:
+        """Let views draw that ask for nothing but what was quick, while the rest is worked out."""
+        if self._waiting:
+            return  # they have not drawn the last one yet, and draw all of this one in its place
+        drawn: set[str] = set()
+        self._ahead = snapshot.request.seq, drawn
+        self.session.clamp_to(len(snapshot.tokens))
+        for key, view in self._views.items():
+            queries = view.queries() if key in self._shown else ()
+            if queries and all(q in snapshot.results or q in snapshot.refused for q in queries):
+                view.render_snapshot(snapshot)
+                drawn.add(key)
+                self.viewDrawn.emit(key, snapshot)
 
     def _draw_next(self) -> None:
         """Let views draw for a while, and the others in the next turn."""

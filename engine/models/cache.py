@@ -7,6 +7,8 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from transformers.cache_utils import Cache, CacheLayerMixin
 
@@ -42,6 +44,12 @@ class ArenaLayer(CacheLayerMixin):
         self.keys = self._keys.append(key_states)
         self.values = self._values.append(value_states)
         return self.keys, self.values
+
+    def extend(self, count: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Grow by rows that are yet to be written: (1, H_kv, C, d_h) each, see `Arena.extend`."""
+        made = self._keys.extend(count), self._values.extend(count)
+        self.keys, self.values = self._keys.rows(), self._values.rows()
+        return made
 
     def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
         """Length of the keys a mask must span, and the position of the first."""

@@ -2,9 +2,10 @@
 
 A pass of one token through transformers' modules is some six thousand small operations, and
 dispatching them costs as much as reading the weights. Here the same block is written from top to
-bottom, its products in torch and the rest in numpy, whose operations cost the least to call; the
-cache, the queries and the residual stream are noted as it goes, without hooks. Held to the modules
-by tests/engine/test_lean.py, and to transformers' eager pass by tests/engine/test_exact.py.
+bottom: its loops in `kernels`, its products by the codes of the weights where these came out of a
+quantised file (`coded`), else by torch. The cache, the queries and the residual stream are noted as
+it goes, without hooks. Held to the modules by tests/engine/test_lean.py, and to transformers' eager
+pass by tests/engine/test_exact.py.
 """
 
 from __future__ import annotations
@@ -15,13 +16,14 @@ from typing import Any, TypeAlias
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.special import expit  # type: ignore[import-untyped]
 from torch import Tensor, nn
-from torch.nn.functional import scaled_dot_product_attention
 
-from engine.models.cache import ArenaCache
+from engine import memory
+from engine.models import kernels
+from engine.models.cache import ArenaCache, ArenaLayer
+from engine.models.coded import Coded, coded
 from engine.models.fewrows import FEW, quickens, times
-from engine.trace import LayerAttention, Trace
+from engine.trace import FreshRows, LayerAttention, Trace
 
 Rows: TypeAlias = NDArray[np.float32]
 
@@ -39,10 +41,15 @@ class Linear:
 
     weight: Tensor
     bias: Rows | None
+    codes: Coded | None
 
     def __call__(self, rows: Rows) -> Rows:
         """(n, I) → (n, O)."""
-        found: Rows = times(self.weight, torch.from_numpy(rows)).numpy()
+        found: Rows
+        if self.codes is not None:
+            found = self.codes(rows)
+        else:
+            found = times(self.weight, torch.from_numpy(rows)).numpy()
         return found if self.bias is None else found + self.bias
 
 
@@ -55,8 +62,10 @@ class Norm:
 
     def __call__(self, rows: Rows) -> Rows:
         """(…, D) → (…, D): x / √(mean x² + ε) · w."""
-        mean = np.einsum("...d,...d->...", rows, rows)[..., None] / np.float32(rows.shape[-1])
-        found: Rows = rows / np.sqrt(mean + np.float32(self.epsilon)) * self.weight
+        found = np.empty(rows.shape, np.float32)
+        width = rows.shape[-1]
+        flat = np.ascontiguousarray(rows).reshape(-1, width)
+        kernels.norm(flat, self.weight, self.epsilon, found.reshape(-1, width))
         return found
 
 
@@ -80,10 +89,12 @@ class LeanStep:
 
     def __init__(self, model: Any) -> None:
         base, config = model.model, model.config
+        self.code = _room_for_codes(model)
         self.embedding: Tensor = base.embed_tokens.weight  # (V, D)
         self.rotary: nn.Module = base.rotary_emb
-        self.blocks = [_block(layer) for layer in base.layers]
+        self.blocks = [_block(layer, self.code) for layer in base.layers]
         self.final_norm = _norm(base.norm)
+        self.head = _joined(model.get_output_embeddings(), code=self.code)
         self.heads: int = config.num_attention_heads
         self.key_heads: int = config.num_key_value_heads
         self._angles: tuple[Rows, Rows] | None = None
@@ -101,43 +112,73 @@ class LeanStep:
             Grows by these in states, queries and final states.
         """
         for start in range(0, len(ids), FEW):
-            self._run(ids[start : start + FEW], cache, trace)
+            trace.fresh = self._run(ids[start : start + FEW], cache, trace)
+        if len(ids) > FEW:
+            trace.fresh = None  # it is not of all that is new
 
-    def _run(self, ids: list[int], cache: ArenaCache, trace: Trace) -> None:
-        start = cache.get_seq_length()
+    def _run(self, ids: list[int], cache: ArenaCache, trace: Trace) -> FreshRows:
+        start, count = cache.get_seq_length(), len(ids)
+        fresh = FreshRows(
+            start, np.empty((len(self.blocks), count, self.heads, start + count), np.float32)
+        )
+        new = slice(start, start + count)
         states = trace.states["decoder"]
         attention = trace.attention["decoder"]
-        stop = start + len(ids)
-        cos, sin = self._turns(start, stop)  # (n, d_h) each
-        first, second = self.heads, self.heads + self.key_heads
-        every = second + self.key_heads
-        # Row i sees the keys up to its own; a single row sees them all.
-        seen = torch.ones(len(ids), stop, dtype=torch.bool).tril(start) if len(ids) > 1 else None
+        cos, sin = self._turns(start, start + count)  # (n, d_h) each
         x: Rows = self.embedding[ids].numpy()  # (n, D)
         for depth, block in enumerate(self.blocks):
-            states[depth].append(torch.from_numpy(x))
-            layer = attention[depth]
+            states[depth].extend(count)[new] = x
+            layer, held = attention[depth], cache.layers[depth]
             assert isinstance(layer, LayerAttention)
-            h = block.input_norm(x)
-            # (n, (H + 2·H_kv)·d_h) → (H + 2·H_kv, n, d_h): queries, keys, values
-            heads = block.query_key_value(h).reshape(len(x), every, -1).transpose(1, 0, 2)
-            q, k, v = heads[:first], heads[first:second], heads[second:]
+            assert isinstance(held, ArenaLayer)
+            heads = block.query_key_value(block.input_norm(x))  # (n, (H + 2·H_kv)·d_h)
             if block.query_norm is not None and block.key_norm is not None:
-                q[...], k[...] = block.query_norm(q), block.key_norm(k)
-            turned = _turned(heads[:second], cos, sin)
-            q, k = turned[:first], turned[first:]
-            keys, values = cache.update(
-                torch.from_numpy(k)[None], torch.from_numpy(v)[None], depth
-            )  # (1, H_kv, S, d_h)
-            layer.grow(torch.from_numpy(q), keys[0])
-            x = x + block.output(_attend(q, keys, values, block.scale, seen))
-            h = block.post_norm(x)
-            both = block.gate_up(h)  # (n, 2·I)
-            width = both.shape[1] // 2
-            gate, up = both[:, :width], both[:, width:]
-            x = x + block.down(gate * expit(gate) * up)
-        states[len(self.blocks)].append(torch.from_numpy(x))
-        trace.final.append(torch.from_numpy(self.final_norm(x)))
+                self._normed(heads, block.query_norm, block.key_norm)
+            mixed = np.empty((count, self.heads * cos.shape[1]), np.float32)  # (n, H·d_h)
+            queries = layer.queries.extend(count)
+            keys, values = held.extend(count)
+            kernels.attend(
+                heads,
+                cos,
+                sin,
+                start,
+                block.scale,
+                queries,
+                keys[0],
+                values[0],
+                fresh.weights[depth],
+                mixed,
+            )
+            assert held.keys is not None  # (1, H_kv, S, d_h)
+            layer.grown(count, held.keys[0])
+            x = x + block.output(mixed)
+            both = block.gate_up(block.post_norm(x))  # (n, 2·I)
+            inner = np.empty((count, both.shape[1] // 2), np.float32)
+            kernels.gated(both, inner)
+            x = x + block.down(inner)
+        states[len(self.blocks)].extend(count)[new] = x
+        trace.final.extend(count)[new] = self.final_norm(x)
+        return fresh
+
+    def scores(self, final: Tensor) -> Tensor:
+        """Scores over the vocabulary (n, V) for up to `FEW` states (n, D) after the final norm."""
+        return torch.from_numpy(self.head(final.numpy()))
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held beside the model's weights."""
+        products = [self.head]
+        for block in self.blocks:
+            products += [block.query_key_value, block.output, block.gate_up, block.down]
+        return sum(0 if one.codes is None else one.codes.nbytes for one in products)
+
+    def _normed(self, heads: Rows, query_norm: Norm, key_norm: Norm) -> None:
+        """Norm each head's query and key (Qwen 3), in place."""
+        every = self.heads + 2 * self.key_heads
+        parts = heads.reshape(len(heads), every, -1)  # (n, H + 2·H_kv, d_h)
+        first, second = self.heads, self.heads + self.key_heads
+        parts[:, :first] = query_norm(parts[:, :first])
+        parts[:, first:second] = key_norm(parts[:, first:second])
 
     def _turns(self, start: int, stop: int) -> tuple[Rows, Rows]:
         """Cosines and sines (stop − start, d_h) of the rotary embedding, from the model's own."""
@@ -146,26 +187,6 @@ class LeanStep:
             cos, sin = self.rotary(self.embedding[:1, None], positions)  # (1, n, d_h) each
             self._angles = cos[0].numpy(), sin[0].numpy()
         return self._angles[0][start:stop], self._angles[1][start:stop]
-
-
-def _attend(q: Rows, keys: Tensor, values: Tensor, scale: float, seen: Tensor | None) -> Rows:
-    """Attention of queries (H, n, d_h) over (1, H_kv, S, d_h), to (n, H·d_h).
-
-    `seen` (n, S) marks the keys each row may see; None, for a single row, all.
-    """
-    mixed = scaled_dot_product_attention(
-        torch.from_numpy(q)[None], keys, values, seen, scale=scale, enable_gqa=True
-    )  # (1, H, n, d_h)
-    found: Rows = mixed[0].transpose(0, 1).reshape(q.shape[1], -1).numpy()
-    return found
-
-
-def _turned(rows: Rows, cos: Rows, sin: Rows) -> Rows:
-    """Rotary embedding (Su et al. 2021, 2104.09864) of (h, n, d_h), halves paired as Llama does."""
-    half = rows.shape[-1] // 2
-    crossed: Rows = np.concatenate([-rows[..., half:], rows[..., :half]], axis=-1)
-    found: Rows = rows * cos + crossed * sin
-    return found
 
 
 def lean_step(model: Any) -> LeanStep | None:
@@ -184,22 +205,28 @@ def lean_step(model: Any) -> LeanStep | None:
     return LeanStep(model) if fits else None
 
 
-def _block(layer: Any) -> Block:
+def _room_for_codes(model: Any) -> bool:
+    """Whether a third of the weights' bytes, more than their codes take, is free."""
+    need = sum(weight.nbytes for weight in model.parameters()) // 3
+    return bool(memory.room(torch.device("cpu")).free > need)
+
+
+def _block(layer: Any, code: bool) -> Block:
     attend, mlp = layer.self_attn, layer.mlp
     return Block(
         input_norm=_norm(layer.input_layernorm),
-        query_key_value=_joined(attend.q_proj, attend.k_proj, attend.v_proj),
-        output=_joined(attend.o_proj),
+        query_key_value=_joined(attend.q_proj, attend.k_proj, attend.v_proj, code=code),
+        output=_joined(attend.o_proj, code=code),
         post_norm=_norm(layer.post_attention_layernorm),
-        gate_up=_joined(mlp.gate_proj, mlp.up_proj),
-        down=_joined(mlp.down_proj),
+        gate_up=_joined(mlp.gate_proj, mlp.up_proj, code=code),
+        down=_joined(mlp.down_proj, code=code),
         query_norm=_norm(attend.q_norm) if hasattr(attend, "q_norm") else None,
         key_norm=_norm(attend.k_norm) if hasattr(attend, "k_norm") else None,
         scale=float(attend.scaling),
     )
 
 
-def _joined(*modules: Any) -> Linear:
+def _joined(*modules: Any, code: bool) -> Linear:
     """One product in place of several of the same rows.
 
     The modules' weights become views of the joined one, so that nothing is held twice.
@@ -222,7 +249,7 @@ def _joined(*modules: Any) -> Linear:
                 for module, one in zip(modules, biases, strict=True)
             ]
         )
-    return Linear(weight, bias)
+    return Linear(weight, bias, coded(weight) if code else None)
 
 
 def _norm(module: Any) -> Norm:

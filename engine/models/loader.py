@@ -157,7 +157,7 @@ def load_steps(
         embedding=table,
         embedding_norms=table.float().norm(dim=-1),
         spaces=spaces,
-        weight_bytes=weight_bytes,
+        weight_bytes=weight_bytes + reader.extra_bytes,
         sentence_spaces=sentences,
     )
 

@@ -15,6 +15,7 @@ from functools import cache
 from typing import Any, NamedTuple, Protocol
 
 from engine.errors import UserError
+from engine.models.families.decoder import common_prefix
 from engine.types import Token
 
 # Stands for the user's text when it is asked where a template puts it.
@@ -161,15 +162,14 @@ class TokenReader:
 
     def _alike(self, one: _Reading, text: str, pieces: list[_Piece]) -> int:
         """How many tokens begin an earlier reading that begin this one too."""
-        for count, (before, piece) in enumerate(zip(one.pieces, pieces, strict=False)):
-            if before != piece:
-                return count
+        alike = common_prefix(one.pieces, pieces)
+        for count, piece in enumerate(pieces[:alike]):
             # Of these, a token holds what is written, not what its id stands for.
-            written = piece.special or self._wordpiece or piece.id in self.special_ids
-            part = slice(piece.start, piece.end)
-            if written and text[part] != one.text[part]:
-                return count
-        return min(len(one.pieces), len(pieces))
+            if piece.special or self._wordpiece or piece.id in self.special_ids:
+                part = slice(piece.start, piece.end)
+                if text[part] != one.text[part]:
+                    return count
+        return alike
 
     def _token_of(self, piece: _Piece, text: str, chat: bool) -> Token:
         token = self.token(piece.id, piece.start, piece.end, piece.special, text)
@@ -280,13 +280,11 @@ class TokenReader:
             return_attention_mask=False,
             return_token_type_ids=False,
         )
-        for id_, (start, end), mark in zip(
-            coded["input_ids"],
-            coded["offset_mapping"],
-            coded["special_tokens_mask"],
-            strict=True,
-        ):
-            yield _Piece(id_, start, end, bool(mark))
+        columns = coded["input_ids"], coded["offset_mapping"], coded["special_tokens_mask"]
+        yield from [
+            _Piece(id_, start, end, bool(mark))
+            for id_, (start, end), mark in zip(*columns, strict=True)
+        ]
 
     def _pieces_slowly(self, text: str, special: bool) -> Iterator[_Piece]:
         """Without offsets: each token's text is looked for behind the one before."""

@@ -11,8 +11,12 @@ from torch import Tensor
 from engine.estimate import ROWS
 from engine.frozen import FrozenSquare
 from engine.probes.spec import NotAnswerable, Pass, ProbeSpec, on_host, to_numpy
-from engine.trace import AttentionMaps
+from engine.trace import AttentionMaps, LayerAttention
 from engine.types import AttentionQuery, AttentionResult, Floats, Stack
+
+SOME = 64
+"""Rows at a time of a causal map: what is worked out of them stays in the processor's cache, and
+half of the map is passed over."""
 
 
 def layer_of(passed: Pass, layer: int, stack: Stack | None) -> tuple[Stack, AttentionMaps]:
@@ -89,11 +93,27 @@ def one_map(passed: Pass, layer: AttentionMaps, which: tuple[object, ...]) -> Fl
 def _fill(rows: Tensor, layer: AttentionMaps, which: object, start: int) -> None:
     """Work out the last `rows` (t, S) of a map, which begin at query `start`."""
     head = which if isinstance(which, int) else None
+    if isinstance(layer, LayerAttention) and layer.plain and on_host(rows.device):
+        _fill_plain(rows, layer, head, start)
+        return
     # In pieces: a mean over heads then holds H·256·S floats for a moment, not H·T·S.
     for low in range(start, start + len(rows), ROWS):
         fresh = layer.weights(head, low, min(low + ROWS, start + len(rows)))  # (H or 1, t, S)
         there = rows[low - start : low - start + fresh.shape[1]]
         there[...] = fresh.mean(dim=0) if head is None else fresh[0]
+
+
+def _fill_plain(rows: Tensor, layer: LayerAttention, head: int | None, start: int) -> None:
+    """The same of causal attention on the CPU, without what no row may see."""
+    count = len(rows)
+    for low in range(start, start + count, SOME):
+        high = min(low + SOME, start + count)
+        there = rows[low - start : high - start]
+        fresh = layer.seen_weights(head, low, high)  # (H or 1, t, high)
+        torch.mean(fresh, dim=0, out=there[:, :high]) if head is None else there[:, :high].copy_(
+            fresh[0]
+        )
+        there[:, high:] = 0
 
 
 def answer(passed: Pass, query: AttentionQuery) -> AttentionResult:

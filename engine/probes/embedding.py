@@ -118,4 +118,4 @@ def _floats(array: NDArray[np.float64]) -> Floats:
     return narrow
 
 
-PROBE = ProbeSpec(EmbeddingQuery, "embedding", answer)
+PROBE = ProbeSpec(EmbeddingQuery, "embedding", answer, slow=True)

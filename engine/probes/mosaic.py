@@ -14,8 +14,9 @@ import torch
 from torch import Tensor
 
 from engine.estimate import ROWS
+from engine.models import kernels
 from engine.probes.spec import NotAnswerable, Pass, ProbeSpec, to_numpy
-from engine.trace import AttentionMaps, LayerAttention
+from engine.trace import AttentionMaps, FreshRows, LayerAttention
 from engine.types import MosaicQuery, MosaicResult, Stack
 
 FEW = 8
@@ -24,24 +25,42 @@ FEW = 8
 
 @dataclass(slots=True)
 class Thumbnails:
-    """Block maxima `maps` (L, H, ⌈T/b⌉, ⌈S/b⌉) over the first `rows` queries."""
+    """Block maxima `maps` (L, H, ⌈T/b⌉, ⌈S/b⌉) over the first `rows` queries.
+
+    `before` is the last row of blocks, (L, H, ⌈S/b⌉), as it was when there were `begun` queries: a
+    letter that joins the last token takes this token's row back, and of a maximum nothing can be
+    taken back.
+    """
 
     block: int
     maps: Tensor
     rows: int = 0
     folded: int = field(default=0)
+    before: Tensor | None = None
+    begun: int = 0
+
+    def note(self) -> None:
+        """Remember the last row of blocks as it is, before a few rows are joined."""
+        self.begun, full = self.rows, self.rows // self.block
+        self.before = self.maps[:, :, full].clone() if self.rows % self.block else None
 
     def keep(self, count: int) -> None:
-        """Keep only rows of blocks that lie wholly before `count`."""
-        if count < self.rows:
-            whole = count // self.block
-            self.rows = whole * self.block
-            self.maps = self.maps[:, :, :whole, :whole]
+        """Keep only rows of blocks that lie wholly before `count`, or what was noted."""
+        if count >= self.rows:
+            return
+        whole = count // self.block
+        if self.before is not None and whole * self.block < self.begun <= count:
+            width = whole + 1
+            self.rows, self.maps = self.begun, self.maps[:, :, :width, :width]
+            self.maps[:, :, whole] = self.before[..., :width]
+        else:
+            self.rows, self.maps = whole * self.block, self.maps[:, :, :whole, :whole]
+        self.before = None
 
     @property
     def nbytes(self) -> int:
         """Bytes held."""
-        return self.maps.nbytes
+        return self.maps.nbytes + (0 if self.before is None else self.before.nbytes)
 
 
 def block_size(rows: int, columns: int, size: int) -> int:
@@ -74,7 +93,7 @@ def answer(passed: Pass, query: MosaicQuery) -> MosaicResult:
         kept = Thumbnails(block, nothing)
     while kept.block < block:
         _double(kept)
-    _fold(kept, layers, rows, columns)
+    _fold(kept, layers, rows, columns, passed.trace.fresh)
     passed.trace.memos[key] = kept
     return MosaicResult(stack=stack, maps=to_numpy(kept.maps), rows=rows, columns=columns)
 
@@ -84,9 +103,16 @@ def _double(kept: Thumbnails) -> None:
     if kept.rows:
         kept.maps = shrink(kept.maps.flatten(0, 1), 2).unflatten(0, kept.maps.shape[:2])
     kept.block *= 2
+    kept.before = None
 
 
-def _fold(kept: Thumbnails, layers: list[AttentionMaps], rows: int, columns: int) -> None:
+def _fold(
+    kept: Thumbnails,
+    layers: list[AttentionMaps],
+    rows: int,
+    columns: int,
+    fresh: FreshRows | None,
+) -> None:
     """Bring the thumbnails up to `rows` queries."""
     if kept.rows == rows:
         return
@@ -97,6 +123,13 @@ def _fold(kept: Thumbnails, layers: list[AttentionMaps], rows: int, columns: int
         old = kept.maps
         maps[:, :, : old.shape[2], : old.shape[3]] = old
         kept.maps = maps
+    if rows - kept.rows <= FEW:
+        kept.note()
+    else:
+        kept.before = None
+    if fresh is not None and fresh.start == kept.rows:
+        _fold_fresh(kept, fresh)
+        layers = []
     for index, layer in enumerate(layers):
         if not layer.heads:
             continue
@@ -108,14 +141,21 @@ def _fold(kept: Thumbnails, layers: list[AttentionMaps], rows: int, columns: int
     kept.rows = rows
 
 
+def _fold_fresh(kept: Thumbnails, fresh: FreshRows) -> None:
+    """Join what the pass has just worked out of all layers."""
+    block, maps = kept.block, kept.maps.numpy()  # (L, H, s, s')
+    edges = np.arange(0, fresh.weights.shape[3], block)
+    small = np.maximum.reduceat(fresh.weights, edges, axis=3)  # (L, n, H, s')
+    for row in range(small.shape[1]):
+        cells = maps[:, :, (kept.rows + row) // block]  # (L, H, s')
+        np.maximum(cells, small[:, row], out=cells)
+
+
 def _fold_few(kept: Thumbnails, index: int, layer: LayerAttention) -> None:
     """Join a few new rows of a layer to the maxima of their blocks, which is all that changes."""
-    block, maps = kept.block, kept.maps[index].numpy()  # (H, s, s')
-    weights = layer.few_weights(kept.rows)  # (H, t, S)
-    small = np.maximum.reduceat(weights, np.arange(0, weights.shape[2], block), axis=2)
-    for row in range(small.shape[1]):
-        cells = maps[:, (kept.rows + row) // block]  # (H, s')
-        np.maximum(cells, small[:, row], out=cells)
+    queries, keys = layer.arrays()
+    scale, maps = layer.scale, kept.maps[index].numpy()  # (H, s, s')
+    kernels.fold(queries, keys, scale, kept.rows, layer.rows, kept.block, maps)
 
 
 def _fold_many(kept: Thumbnails, index: int, layer: AttentionMaps, rows: int) -> None:
@@ -134,4 +174,4 @@ def _fold_many(kept: Thumbnails, index: int, layer: AttentionMaps, rows: int) ->
         torch.maximum(part, small, out=part)
 
 
-PROBE = ProbeSpec(MosaicQuery, "attention", answer)
+PROBE = ProbeSpec(MosaicQuery, "attention", answer, slow=True)

@@ -20,24 +20,36 @@ class Surprises:
 
     `bits` (T − 1,): entry i is of token i + 1. `scores` (V,) are those that position `at` gives the
     token after it, which is the next token now and, once something is typed, a token to be judged:
-    kept, so that no position goes through the output embedding twice.
+    kept, so that no position goes through the output embedding twice. `before` (V,) are those of
+    the position before it: a letter that joins the last token takes that one back.
     """
 
     bits: Tensor
     scores: Tensor | None = None
     at: int = -1
+    before: Tensor | None = None
     judged: int = 0  # positions ever put through the output embedding
 
     def keep(self, count: int) -> None:
         """Forget tokens from `count` on."""
         self.bits = self.bits[: max(0, count - 1)]
-        if self.at >= count:
-            self.scores, self.at = None, -1
+        if self.at < count:
+            return
+        back = self.before if self.at == count else None
+        self.scores, self.before = back, None
+        self.at = -1 if back is None else count - 1
+
+    def show(self, position: int, scores: Tensor, before: Tensor | None) -> None:
+        """Keep the scores (V,) of a position, and of the one before where they are at hand."""
+        if before is None and self.at == position - 1:
+            before = self.scores
+        self.scores, self.at, self.before = scores, position, before
 
     @property
     def nbytes(self) -> int:
         """Bytes held."""
-        return self.bits.nbytes + (0 if self.scores is None else self.scores.nbytes)
+        held = (self.bits, self.scores, self.before)
+        return sum(0 if one is None else one.nbytes for one in held)
 
 
 def answer(passed: Pass, query: NextQuery) -> Callable[[], NextResult]:
@@ -90,8 +102,9 @@ def _judge(done: Surprises, passed: Pass, read: list[int]) -> None:
         scores = passed.loaded.reader.logits(final[position:high]).float()  # (n, V)
         done.judged += high - position
         if high == last + 1:
-            # A copy, so that the other rows' scores are let go.
-            done.scores, done.at = scores[-1].clone(), last
+            # Copies, so that the other rows' scores are let go.
+            before = scores[-2].clone() if len(scores) > 1 else None
+            done.show(last, scores[-1].clone(), before)
             scores = scores[:-1]
         low = position - begin
         pieces.append(_bits(scores, gold[low : low + len(scores)]))
@@ -104,4 +117,4 @@ def _bits(scores: Tensor, gold: Tensor) -> Tensor:
     return (scores.gather(1, gold[:, None])[:, 0] - scores.logsumexp(dim=-1)) / -math.log(2)
 
 
-PROBE = ProbeSpec(NextQuery, "next", answer)
+PROBE = ProbeSpec(NextQuery, "next", answer, slow=True)

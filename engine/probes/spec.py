@@ -50,7 +50,8 @@ class ProbeSpec:
     """A probe's entry: the query it answers, what the model must provide, and the answer.
 
     `needs` is empty where every model will do. With `last`, it is answered after all others, as it
-    looks at what they have kept.
+    looks at what they have kept. With `slow`, it takes so long that the window is better given the
+    others' answers meanwhile.
 
     `answer` queues its work on the device and gives the result, whose arrays are filled when
     `wait_for` returns. What it can only say once it has seen numbers, it says in a function that it
@@ -62,6 +63,7 @@ class ProbeSpec:
     needs: str
     answer: Callable[[Pass, Any], Answer]
     last: bool = False
+    slow: bool = False
 
 
 @cache

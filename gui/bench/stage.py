@@ -112,7 +112,7 @@ class CountingRunner(Runner):
         if isinstance(event, JobDone | Failure) and event.job == _OWN:
             self._own.put(event)
             return
-        if isinstance(event, Snapshot):
+        if isinstance(event, Snapshot) and not event.more:
             self.answers += 1
             self.passes += event.stats.passes
             self.suffix += event.stats.suffix

@@ -300,6 +300,17 @@ def test_no_position_goes_through_the_output_embedding_twice(case: Case) -> None
 
 
 @pytest.mark.parametrize("case", ["llama"], indirect=True)
+def test_in_place_of_the_last_token_only_another_is_judged(case: Case) -> None:
+    case.ask(tinymodels.TEXT + "x", NextQuery())
+    for letter in "abab":  # as where a letter joins the last token
+        before = _judged(case)
+        snapshot = case.ask(tinymodels.TEXT + letter, NextQuery())
+        case.check(snapshot)
+        assert snapshot.stats.reused == len(snapshot.tokens) - 1
+        assert _judged(case) - before == snapshot.stats.suffix == 1
+
+
+@pytest.mark.parametrize("case", ["llama"], indirect=True)
 def test_another_temperature_is_the_softmax_of_the_scores_over_it_and_runs_nothing(
     case: Case,
 ) -> None:

@@ -81,7 +81,7 @@ class Quick:
     epoch = 0
     loaded = object()
 
-    def answer(self, request: Request, _cancelled: object) -> Snapshot:
+    def answer(self, request: Request, *_: object) -> Snapshot:
         return Snapshot(request, _INFO, ())
 
 

@@ -16,9 +16,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
-from engine.engine import SMALL, Engine
+from engine.engine import SMALL, Engine, never
 from engine.estimate import Sizes
 from engine.frozen import FrozenSquare
+from engine.models import kernels
 from engine.models.families.decoder import common_prefix
 from engine.models.text import TokenReader
 from engine.probes import mosaic
@@ -67,10 +68,12 @@ def test_few_rows_of_attention_are_those_of_the_general_way(engine: Engine) -> N
         for layer in trace_of(engine).attention["decoder"]:
             assert isinstance(layer, LayerAttention)
             assert layer.plain
+            queries, keys = layer.arrays()
             for start in (layer.rows - 1, layer.rows - 5):
-                np.testing.assert_allclose(
-                    layer.few_weights(start), layer.weights(start=start).numpy(), atol=1e-6
-                )
+                rows = np.zeros((layer.heads, layer.rows, layer.rows), np.float32)
+                kernels.fold(queries, keys, layer.scale, start, layer.rows, 1, rows)
+                wanted = layer.weights(start=start).numpy()
+                np.testing.assert_allclose(rows[:, start:], wanted, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", ["gemma2", "mistral", "gpt_oss", "bloom"])
@@ -121,6 +124,52 @@ def test_a_new_row_is_joined_to_its_block_where_it_stands(
     trace_of(engine).memos.clear()
     anew = ask(engine, text, query).results[query].maps
     np.testing.assert_allclose(snapshot.results[query].maps, anew, atol=1e-6)
+
+
+def test_a_letter_that_joins_the_last_token_folds_this_token_alone(engine: Engine) -> None:
+    query, text = MosaicQuery(4), TEXT
+    ask(engine, text, query)
+    memo = trace_of(engine).memos["mosaic decoder 4"]
+    assert isinstance(memo, Thumbnails)
+    most = []
+    for letter in (" d", "o", "g", "s", " a", "x", "y", "z", "w"):
+        text += letter
+        folded = memo.folded
+        snapshot = ask(engine, text, query)
+        most.append(memo.folded - folded)
+    assert max(most) <= 3 < memo.block, "a block was folded anew"
+    trace_of(engine).memos.clear()
+    anew = ask(engine, text, query).results[query].maps
+    np.testing.assert_allclose(snapshot.results[query].maps, anew, atol=1e-6)
+
+
+# --- what is quick comes first --------------------------------------------------------------------
+
+
+def test_quick_answers_come_before_the_slow_ones_are_worked_out(engine: Engine) -> None:
+    quick, slow = AttentionQuery(1, 0), (MosaicQuery(), NextQuery(), EmbeddingQuery(1))
+    early: list[Snapshot] = []
+
+    def asked(text: str, *queries: Query) -> Snapshot:
+        request = Request(1, engine.epoch, text, queries)
+        early.clear()
+        return engine.answer(request, never, early.append)
+
+    asked(TEXT, quick, *slow)
+    assert not early, "a whole text is drawn at once"
+    whole = asked(TEXT + " d", *slow, quick)
+    assert [set(one.results) for one in early] == [{quick}]
+    assert early[0].more
+    assert early[0].tokens == whole.tokens
+    assert set(whole.results) == {quick, *slow}
+    assert not whole.more
+    assert whole.results[quick] is early[0].results[quick]
+    asked(TEXT + " d", *slow, AttentionQuery(1, 1))
+    assert not early, "nothing was run"
+    asked(TEXT + " d c", *slow)
+    assert not early
+    asked(TEXT + " d c d", quick)
+    assert not early
 
 
 # --- one map --------------------------------------------------------------------------------------

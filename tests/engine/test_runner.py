@@ -24,7 +24,7 @@ class FakeEngine:
         self.begun = threading.Semaphore(0)
         self.answered: list[str] = []
 
-    def answer(self, request: Request, cancelled: Callable[[], bool]) -> Any:
+    def answer(self, request: Request, cancelled: Callable[[], bool], _early: object) -> Any:
         self.begun.release()
         while not self.go.acquire(timeout=0.01):
             if cancelled():

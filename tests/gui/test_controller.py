@@ -12,7 +12,7 @@ from PySide6.QtCore import QEvent, QObject
 from PySide6.QtWidgets import QApplication, QWidget
 from windows import make_window, settle
 
-from engine.types import Request, Snapshot
+from engine.types import LatentQuery, NextQuery, Request, Snapshot
 from gui.controller import TURN, Controller
 from gui.session import Session
 from gui.view import View
@@ -27,8 +27,10 @@ class Sketch(View):
         super().__init__(session)
         self.key, self.log = key, log
 
+    asked = ()
+
     def queries(self):
-        return ()
+        return self.asked
 
     def render_snapshot(self, snapshot):
         self.log.append((self.key, snapshot.request.seq))
@@ -63,6 +65,17 @@ class Desk:
         self.controller.take(
             Snapshot(request, model_info(), tokens_of("text"), results=MappingProxyType({}))
         )
+
+    def answer_in_two(self, seq, quick, slow):
+        """Hand out the quick answers; the other call hands out all."""
+        request = Request(seq, self.controller._epoch, "text", (*quick, *slow))
+
+        def snapshot(queries, more):
+            refused = MappingProxyType(dict.fromkeys(queries, "made up"))
+            return Snapshot(request, model_info(), tokens_of("text"), refused=refused, more=more)
+
+        self.controller.take(snapshot(quick, True))
+        return lambda: self.controller.take(snapshot((*quick, *slow), False))
 
 
 @pytest.fixture
@@ -99,6 +112,54 @@ def test_a_newer_answer_takes_the_place_of_one_half_drawn(desk):
         turn()
     assert desk.log == [("one", 1), ("two", 2), ("three", 2), ("one", 2)]
     assert desk.rendered == [2]
+
+
+QUICK, SLOW = LatentQuery(), NextQuery()
+
+
+def views_of(desk):
+    return [desk.controller._views[key] for key in KEYS]
+
+
+def test_who_asks_for_nothing_slow_draws_ahead_and_only_once(desk):
+    for view, queries in zip(views_of(desk), ((QUICK,), (QUICK, SLOW), (SLOW,)), strict=True):
+        view.asked = queries
+    finish = desk.answer_in_two(1, (QUICK,), (SLOW,))
+    assert desk.log == [("one", 1)]
+    assert desk.rendered == []
+    assert desk.controller.latest is None
+    finish()
+    while not desk.rendered:
+        turn()
+    assert desk.log == [("one", 1), ("two", 1), ("three", 1)]
+    assert desk.rendered == [1]
+    desk.answer_in_two(1, (QUICK,), (SLOW,))()  # the same again is drawn again by all
+    while len(desk.rendered) < 2:
+        turn()
+    assert sorted(desk.log[3:]) == sorted(desk.log[:3])
+
+
+def test_quick_answers_wait_for_views_that_have_not_drawn_the_last(desk):
+    desk.answer(1)
+    assert desk.log == [("one", 1)]
+    for view in views_of(desk):
+        view.asked = (QUICK,)
+    finish = desk.answer_in_two(2, (QUICK,), ())
+    assert desk.log == [("one", 1)]
+    finish()
+    while not desk.rendered:
+        turn()
+    assert desk.log == [("one", 1), ("two", 2), ("three", 2), ("one", 2)]
+
+
+def test_who_drew_ahead_of_an_answer_that_never_came_draws_the_next(desk):
+    for view in views_of(desk):
+        view.asked = (QUICK,)
+    desk.answer_in_two(1, (QUICK,), ())
+    desk.answer_in_two(2, (), (QUICK,))()
+    while not desk.rendered:
+        turn()
+    assert [seq for _, seq in desk.log] == [1, 1, 1, 2, 2, 2]
 
 
 def test_no_view_is_left_out_however_fast_answers_come(desk):

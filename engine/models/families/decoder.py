@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 from transformers.models.auto.modeling_auto import (
     MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
     MODEL_FOR_MASKED_LM_MAPPING_NAMES,
@@ -17,6 +17,7 @@ from transformers.models.auto.modeling_auto import (
 
 from engine.models.cache import ArenaCache, over
 from engine.models.families.spec import FamilySpec, Ran, Reader, base_of, stack_of_blocks
+from engine.models.fewrows import FEW
 from engine.models.lean import LONGEST, lean_step
 from engine.models.recorder import listening
 from engine.trace import Trace
@@ -38,6 +39,11 @@ class DecoderReader(Reader):
     def base(self) -> Any:
         """The model without its head."""
         return base_of(self.model)
+
+    @property
+    def extra_bytes(self) -> int:
+        """Those of the codes of weights out of a quantised file."""
+        return 0 if self._lean is None else self._lean.nbytes
 
     def stack_of(self, module: nn.Module) -> Stack:
         """There is only one."""
@@ -71,6 +77,7 @@ class DecoderReader(Reader):
         suffix = ids[kept:]
         if not suffix:
             return trace, Ran(0, 0, kept)
+        trace.fresh = None
         if kept and self._lean is not None and len(suffix) <= LONGEST:
             self._lean.run(suffix, cache, trace)
         else:
@@ -81,6 +88,12 @@ class DecoderReader(Reader):
         trace.ids = list(ids)
         return trace, Ran(1, len(suffix), kept)
 
+    def logits(self, final: Tensor) -> Tensor:
+        """Scores (n, V) for states (n, D); of a few states by the way of a keystroke."""
+        if self._lean is not None and 0 < len(final) <= FEW:
+            return self._lean.scores(final)
+        return super().logits(final)
+
     def run(self, suffix: list[int], cache: ArenaCache) -> Any:
         """Run tokens over the cache of those before them."""
         return self.base(input_ids=self.tensor(suffix), **over(self.base, cache))
@@ -90,7 +103,7 @@ class DecoderReader(Reader):
         trace.final.append(output.last_hidden_state[0])
 
 
-def common_prefix(one: list[int], other: list[int]) -> int:
+def common_prefix(one: list[Any], other: list[Any]) -> int:
     """How many tokens the two begin with alike."""
     alike, end = 0, min(len(one), len(other))
     if one[:end] == other[:end]:

@@ -91,6 +91,11 @@ class Reader(ABC):
         """Whether the model attends, and lets that be seen."""
         return True
 
+    @property
+    def extra_bytes(self) -> int:
+        """Bytes held beside the weights, so that a keystroke is quick."""
+        return 0
+
     def map_bytes(self, count: int) -> int:
         """Bytes of attention maps that a trace of `count` tokens has to hold, as some must."""
         return 0

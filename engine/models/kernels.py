@@ -1,0 +1,390 @@
+"""The loops of a keystroke's step, compiled by numba.
+
+A step of one token is a few thousand operations on a few hundred numbers, each of which costs more
+to call than to compute, and the reading of every weight once. Here the same is a dozen loops. None
+of them needs more than one core: reading weights is bound by memory, and the other core is the
+window's. They let go of the interpreter while they run.
+
+Sums may be added up in any order (``fastmath``), but infinities and what is no number stay so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+TILE = 64
+"""Outputs that lie together in coded weights: what they are summed up in stays in the registers
+and the nearest cache."""
+
+BLOCK = 32
+"""Inputs that share a scale, as in the files they come from."""
+
+_ORDER = {"contract", "reassoc", "nsz", "arcp"}
+
+
+def _compiled(signature: str) -> Callable[[F], F]:
+    """Compile for one signature, now; what was compiled before on this machine is read again."""
+
+    def compiler(cache: bool) -> Any:
+        return numba.njit(signature, cache=cache, nogil=True, fastmath=_ORDER, error_model="numpy")
+
+    def decorate(function: F) -> F:
+        try:
+            found: F = compiler(True)(function)
+        except RuntimeError:  # there is no folder that may be written to
+            found = compiler(False)(function)
+        return found
+
+    return decorate
+
+
+@_compiled("void(float32[:,::1],float32[::1],float32,float32[:,::1])")
+def norm(
+    rows: NDArray[np.float32],
+    weight: NDArray[np.float32],
+    epsilon: float,
+    out: NDArray[np.float32],
+) -> None:
+    """Root-mean-square norm (Zhang & Sennrich 2019, 1910.07467): x / √(mean x² + ε) · w.
+
+    `rows` and `out` are (n, D), `weight` (D,).
+    """
+    count, width = rows.shape
+    for i in range(count):
+        total = np.float32(0)
+        for j in range(width):
+            total += rows[i, j] * rows[i, j]
+        by = np.float32(1) / np.sqrt(total / np.float32(width) + epsilon)
+        for j in range(width):
+            out[i, j] = rows[i, j] * by * weight[j]
+
+
+@_compiled("void(float32[:,::1],float32[:,::1])")
+def gated(both: NDArray[np.float32], out: NDArray[np.float32]) -> None:
+    """SwiGLU (Shazeer 2020, 2002.05202): of gate and up (n, 2·I), silu(gate) · up into (n, I)."""
+    count, width = out.shape
+    for i in range(count):
+        for j in range(width):
+            gate = both[i, j]
+            out[i, j] = gate / (np.float32(1) + np.exp(-gate)) * both[i, width + j]
+
+
+@_compiled("void(float32[:,::1],uint8[:,:,:,::1],float32[:,:,::1],float32[:,:,::1],float32[:,::1])")
+def product4(
+    rows: NDArray[np.float32],
+    codes: NDArray[np.uint8],
+    scales: NDArray[np.float32],
+    lows: NDArray[np.float32],
+    out: NDArray[np.float32],
+) -> None:
+    """Rows times weights of four bits: ``out[n, o] = Σ_i rows[n, i] · (scale · code + low)``.
+
+    Parameters
+    ----------
+    rows : ndarray
+        (n, 32·B).
+    codes : ndarray
+        (O/64, B, 16, 64): of inputs 2j and 2j + 1 of a block, in the low and the high four bits.
+    scales, lows : ndarray
+        (O/64, B, 64).
+    out : ndarray
+        (n, O).
+    """
+    tiles, blocks = codes.shape[:2]
+    part = np.empty(TILE, np.float32)
+    sums = np.empty(blocks, np.float32)
+    low_bits, high_bits = np.uint32(15), np.uint32(240)
+    for n in range(len(rows)):
+        row, found = rows[n], out[n]
+        for b in range(blocks):
+            total = np.float32(0)
+            for j in range(BLOCK):
+                total += row[b * BLOCK + j]
+            sums[b] = total
+        for t in range(tiles):
+            first = t * TILE
+            for o in range(TILE):
+                found[first + o] = 0
+            for b in range(blocks):
+                for o in range(TILE):
+                    part[o] = 0
+                for j in range(0, BLOCK // 2, 2):
+                    at = b * BLOCK + 2 * j
+                    # The high four bits are left where they are: sixteen times too large.
+                    x0, x1 = row[at], row[at + 1] * np.float32(0.0625)
+                    x2, x3 = row[at + 2], row[at + 3] * np.float32(0.0625)
+                    for o in range(TILE):
+                        one = np.uint32(codes[t, b, j, o])
+                        two = np.uint32(codes[t, b, j + 1, o])
+                        part[o] += (
+                            x0 * np.float32(np.int32(one & low_bits))
+                            + x1 * np.float32(np.int32(one & high_bits))
+                            + x2 * np.float32(np.int32(two & low_bits))
+                            + x3 * np.float32(np.int32(two & high_bits))
+                        )
+                for o in range(TILE):
+                    found[first + o] += scales[t, b, o] * part[o] + lows[t, b, o] * sums[b]
+
+
+@_compiled("void(float32[:,::1],int8[:,:,:,::1],float32[:,:,::1],float32[:,::1])")
+def product8(
+    rows: NDArray[np.float32],
+    codes: NDArray[np.int8],
+    scales: NDArray[np.float32],
+    out: NDArray[np.float32],
+) -> None:
+    """Rows times weights of eight bits: ``out[n, o] = Σ_i rows[n, i] · scale · code``.
+
+    `codes` are (O/64, B, 32, 64); the rest is as in `product4`.
+    """
+    tiles, blocks = codes.shape[:2]
+    part = np.empty(TILE, np.float32)
+    for n in range(len(rows)):
+        row, found = rows[n], out[n]
+        for t in range(tiles):
+            first = t * TILE
+            for o in range(TILE):
+                found[first + o] = 0
+            for b in range(blocks):
+                for o in range(TILE):
+                    part[o] = 0
+                for j in range(0, BLOCK, 4):
+                    at = b * BLOCK + j
+                    x0, x1, x2, x3 = row[at], row[at + 1], row[at + 2], row[at + 3]
+                    for o in range(TILE):
+                        part[o] += (
+                            x0 * np.float32(np.int32(codes[t, b, j, o]))
+                            + x1 * np.float32(np.int32(codes[t, b, j + 1, o]))
+                            + x2 * np.float32(np.int32(codes[t, b, j + 2, o]))
+                            + x3 * np.float32(np.int32(codes[t, b, j + 3, o]))
+                        )
+                for o in range(TILE):
+                    found[first + o] += scales[t, b, o] * part[o]
+
+
+@_compiled("void(float32[::1],float32[::1],float32[::1],float32[::1])")
+def _turn(
+    row: NDArray[np.float32],
+    cos: NDArray[np.float32],
+    sin: NDArray[np.float32],
+    out: NDArray[np.float32],
+) -> None:
+    """Rotary embedding (Su et al. 2021, 2104.09864) of (d_h,), halves paired as Llama does."""
+    half = len(row) // 2
+    for j in range(half):
+        out[j] = row[j] * cos[j] - row[half + j] * sin[j]
+        out[half + j] = row[half + j] * cos[half + j] + row[j] * sin[half + j]
+
+
+@_compiled("void(float32[:,::1],float32[:,::1],float32,float32[:,::1])")
+def _shares(
+    queries: NDArray[np.float32],
+    keys: NDArray[np.float32],
+    scale: float,
+    out: NDArray[np.float32],
+) -> None:
+    """softmax(q·kᵀ·scale) of queries (g, d_h) over keys (S, d_h), into (g, S)."""
+    group, width = queries.shape
+    count = len(keys)
+    for s in range(count):
+        for g in range(group):
+            score = np.float32(0)
+            for j in range(width):
+                score += queries[g, j] * keys[s, j]
+            out[g, s] = score * scale
+    for g in range(group):
+        most = out[g, 0]
+        for s in range(1, count):
+            most = max(most, out[g, s])
+        total = np.float32(0)
+        for s in range(count):
+            share = np.exp(out[g, s] - most)
+            out[g, s] = share
+            total += share
+        by = np.float32(1) / total
+        for s in range(count):
+            out[g, s] *= by
+
+
+@_compiled(
+    "void(float32[:,::1],float32[:,::1],float32[:,::1],int64,float32,"
+    "float32[:,:,::1],float32[:,:,::1],float32[:,:,::1],float32[:,:,::1],float32[:,::1])"
+)
+def attend(
+    heads: NDArray[np.float32],
+    cos: NDArray[np.float32],
+    sin: NDArray[np.float32],
+    start: int,
+    scale: float,
+    queries: NDArray[np.float32],
+    keys: NDArray[np.float32],
+    values: NDArray[np.float32],
+    shares: NDArray[np.float32],
+    out: NDArray[np.float32],
+) -> None:
+    """Attention of new rows, each over those before it and itself, grouped keys included.
+
+    Parameters
+    ----------
+    heads : ndarray
+        (n, (H + 2·H_kv)·d_h): queries, keys and values as the projections give them.
+    cos, sin : ndarray
+        (n, d_h), of the rows' positions.
+    start : int
+        How many rows there are already.
+    scale : float
+        Scores are multiplied by it.
+    queries, keys, values : ndarray
+        (H, C, d_h), (H_kv, C', d_h) and (H_kv, C'', d_h), with room: rows `start` to `start` + n
+        are written, queries and keys turned.
+    shares : ndarray
+        (n, H, start + n), of which each row's attention is written; the rest is zero.
+    out : ndarray
+        (n, H·d_h).
+    """
+    many, few, width = len(queries), len(keys), keys.shape[2]
+    group = many // few
+    own = np.empty((group, width), np.float32)
+    for i in range(len(heads)):
+        row, at = heads[i], start + i
+        for h in range(few):
+            part = row[(many + h) * width : (many + h + 1) * width]
+            _turn(part, cos[i], sin[i], keys[h, at])
+            for j in range(width):
+                values[h, at, j] = row[(many + few + h) * width + j]
+            for g in range(group):
+                head = h * group + g
+                _turn(row[head * width : (head + 1) * width], cos[i], sin[i], own[g])
+                for j in range(width):
+                    queries[head, at, j] = own[g, j]
+            mine = shares[i, h * group : (h + 1) * group]
+            _shares(own, keys[h, : at + 1], scale, mine)
+            mine[:, at + 1 :] = 0
+            found = out[i, h * group * width : (h + 1) * group * width]
+            found[:] = 0
+            for s in range(at + 1):
+                for g in range(group):
+                    share = mine[g, s]
+                    for j in range(width):
+                        found[g * width + j] += share * values[h, s, j]
+
+
+@_compiled("void(float32[:,:,::1],float32[:,:,::1],float32,int64,int64,int64,float32[:,:,::1])")
+def fold(
+    queries: NDArray[np.float32],
+    keys: NDArray[np.float32],
+    scale: float,
+    start: int,
+    stop: int,
+    block: int,
+    maps: NDArray[np.float32],
+) -> None:
+    """Join rows `start` to `stop` of causal maps to the maxima of their blocks.
+
+    Parameters
+    ----------
+    queries, keys : ndarray
+        (H, C, d_h) and (H_kv, C', d_h), as `attend` leaves them.
+    block : int
+        Rows, and columns, of a block.
+    maps : ndarray
+        (H, ⌈stop/block⌉, ⌈stop/block⌉).
+    """
+    many, few, width = len(queries), len(keys), keys.shape[2]
+    group = many // few
+    shares = np.empty((group, stop), np.float32)
+    own = np.empty((group, width), np.float32)
+    for row in range(start, stop):
+        for h in range(few):
+            for g in range(group):
+                for j in range(width):
+                    own[g, j] = queries[h * group + g, row, j]
+            _shares(own, keys[h, : row + 1], scale, shares)
+            for g in range(group):
+                cells = maps[h * group + g, row // block]
+                for first in range(0, row + 1, block):
+                    most = cells[first // block]
+                    for s in range(first, min(first + block, row + 1)):
+                        most = max(most, shares[g, s])
+                    cells[first // block] = most
+
+
+@_compiled("boolean(float32[:,::1],float32,uint8[:,:,:,::1],float32[:,:,::1],float32[:,:,::1])")
+def encode4(
+    weight: NDArray[np.float32],
+    close: float,
+    codes: NDArray[np.uint8],
+    scales: NDArray[np.float32],
+    lows: NDArray[np.float32],
+) -> bool:
+    """Write a weight (O, I) as `product4` takes it; False where it is not of four bits.
+
+    The values of a block that was stored in four bits lie at even steps. Not all sixteen need be
+    there: so the way from the smallest to the largest is tried in fifteen steps, then in fewer.
+    """
+    outputs, inputs = weight.shape
+    for o in range(outputs):
+        tile, lane = o // TILE, o % TILE
+        for b in range(inputs // BLOCK):
+            part = weight[o, b * BLOCK : (b + 1) * BLOCK]
+            low, high = part[0], part[0]
+            for j in range(1, BLOCK):
+                low, high = min(low, part[j]), max(high, part[j])
+            limit = close * max(abs(low), abs(high))
+            steps = 15
+            while steps > 0:
+                scale = (high - low) / np.float32(steps)
+                by = np.float32(1) / scale if scale > 0 else np.float32(0)
+                near = 0  # counted so that what is no number is not near
+                for j in range(BLOCK):
+                    code = np.float32(np.int32((part[j] - low) * by + np.float32(0.5)))
+                    near += abs(code * scale + low - part[j]) <= limit
+                if near == BLOCK:
+                    break
+                steps -= 1
+            if steps == 0 or not limit < np.inf:
+                return False
+            scales[tile, b, lane], lows[tile, b, lane] = scale, low
+            for j in range(BLOCK // 2):
+                one = np.int32((part[2 * j] - low) * by + np.float32(0.5))
+                two = np.int32((part[2 * j + 1] - low) * by + np.float32(0.5))
+                codes[tile, b, j, lane] = np.uint8(one | (two << 4))
+    return True
+
+
+@_compiled("boolean(float32[:,::1],float32,int8[:,:,:,::1],float32[:,:,::1])")
+def encode8(
+    weight: NDArray[np.float32],
+    close: float,
+    codes: NDArray[np.int8],
+    scales: NDArray[np.float32],
+) -> bool:
+    """Write a weight (O, I) as `product8` takes it; False where it is not of eight bits."""
+    outputs, inputs = weight.shape
+    for o in range(outputs):
+        tile, lane = o // TILE, o % TILE
+        for b in range(inputs // BLOCK):
+            part = weight[o, b * BLOCK : (b + 1) * BLOCK]
+            most = np.float32(0)
+            for j in range(BLOCK):
+                most = max(most, abs(part[j]))
+            if not most < np.inf:
+                return False
+            scale = most / np.float32(127)
+            by = np.float32(1) / scale if scale > 0 else np.float32(0)
+            near = 0
+            for j in range(BLOCK):
+                code = np.floor(part[j] * by + np.float32(0.5))
+                near += abs(code * scale - part[j]) <= close * most
+                codes[tile, b, j, lane] = np.int8(code)
+            if near < BLOCK:
+                return False
+            scales[tile, b, lane] = scale
+    return True
