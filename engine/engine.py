@@ -21,11 +21,11 @@ import torch
 from engine import memory, precision
 from engine.errors import Cancelled, UserError
 from engine.models.families.decoder import common_prefix
-from engine.models.families.spec import Ran
+from engine.models.families.spec import Ran, added
 from engine.models.loader import Loaded, load_steps, with_spaces
 from engine.models.store import ModelSource
-from engine.models.text import without_surrogates
 from engine.probes.spec import Answer, NotAnswerable, Pass, probe_specs, wait_for
+from engine.reading import read, read_target
 from engine.trace import Trace
 from engine.types import (
     ModelInfo,
@@ -39,20 +39,8 @@ from engine.types import (
     Token,
 )
 
-DEFAULT_LIMIT = 1024
-"""Most tokens run on a CPU unless the user says otherwise: beyond it a first pass takes many
-seconds there."""
-
-ACCELERATOR_LIMIT = 8192
-
 SMALL = 64 << 20
 """A pass that takes no more bytes than this is tried, without asking whether they are there."""
-
-_SURROGATES = (
-    "Characters that are half of a pair (lone surrogates) were replaced by �, because no tokenizer "
-    "accepts them."
-)
-
 
 A = TypeVar("A")
 
@@ -150,8 +138,8 @@ class Engine:
         if loaded is None or source is None:
             raise UserError("Cannot measure", "no model is loaded yet", "Wait, or open a model")
         request = Request(0, self.epoch, precision.TEXT, limit=precision.TOKENS)
-        tokens, _ = self._tokens(loaded, request)
-        targets = self._targets(loaded, request)
+        tokens = read(loaded, request).tokens
+        targets = read_target(loaded, request)
         ids, target_ids = [t.id for t in tokens], [t.id for t in targets]
         try:
             said = f"Comparing {loaded.info.title} with float32"
@@ -204,14 +192,16 @@ class Engine:
         cancelled: Callable[[], bool],
         begun: float,
     ) -> Snapshot:
-        tokens, notice = self._tokens(loaded, request)
-        targets = self._targets(loaded, request)
+        reading, targets = read(loaded, request), read_target(loaded, request)
+        tokens = reading.tokens
         if not tokens:
-            return Snapshot(request, loaded.info, tokens, notice=notice)
+            return Snapshot(request, loaded.info, tokens, notice=reading.notice)
         self._make_room(loaded, tokens, targets, request)
         passed, ran, run_ms = self._run(loaded, tokens, targets, cancelled)
-        passed = replace(passed, text=without_surrogates(request.text))
+        passed = replace(passed, text=reading.text, request=request, cancelled=cancelled)
         results, refused = self._results(passed, request.queries)
+        self.passes += sum(one.passes for one in passed.beside)
+        ran = added([ran, *passed.beside])
         return Snapshot(
             request=request,
             model=loaded.info,
@@ -228,7 +218,7 @@ class Engine:
                 trace_bytes=passed.trace.nbytes,
                 weight_bytes=loaded.weight_bytes,
             ),
-            notice=notice,
+            notice=reading.notice,
         )
 
     def _run(
@@ -316,6 +306,10 @@ class Engine:
         self, passed: Pass, queries: tuple[Query, ...]
     ) -> tuple[dict[Query, Result], dict[Query, str]]:
         """Answer queries: all their work is queued, then one wait, then what looks at numbers."""
+        asked = {type(query) for query in queries}
+        for spec in probe_specs().values():
+            if spec.lends and spec.query not in asked:
+                passed.trace.memos.pop(spec.lends, None)
         answers: dict[Query, Answer] = {}
         results: dict[Query, Result] = {}
         refused: dict[Query, str] = {}
@@ -352,48 +346,7 @@ class Engine:
         """
         if self.loaded is None:
             raise UserError("Cannot read a text", "no model is loaded yet", "Wait, or open a model")
-        return self._tokens(self.loaded, request)[0]
-
-    def _tokens(self, loaded: Loaded, request: Request) -> tuple[tuple[Token, ...], str]:
-        """Tokenize, and cut what is more than the model or the user's limit allows."""
-        text = without_surrogates(request.text)
-        notice = "" if text == request.text else _SURROGATES
-        if not text and loaded.info.kind == "decoder":
-            return (), notice  # special tokens alone would be a prediction from nothing typed
-        reader = loaded.reader_of_text
-        tokens = reader.read_chat(text) if request.chat else reader.read(text)
-        own = DEFAULT_LIMIT if loaded.info.device == "cpu" else ACCELERATOR_LIMIT
-        wanted = own if request.limit is None else request.limit
-        limit = max(1, min(wanted, loaded.info.max_tokens))
-        if len(tokens) > limit:
-            why = (
-                f"{loaded.info.title} reads at most {limit:,}"
-                if limit == loaded.info.max_tokens
-                else f"the token limit is {limit:,} (Edit ▸ Token limit)"
-            )
-            cut = len(tokens) - limit
-            # An encoder's closing special token stays at the end.
-            tail = tokens[-1:] if tokens[-1].special and loaded.info.kind != "decoder" else ()
-            tokens = tokens[: limit - len(tail)] + tail
-            said = f"The last {cut:,} of {cut + limit:,} tokens are left out: {why}."
-            notice = f"{said} {notice}".strip()
-        return tokens, notice
-
-    @staticmethod
-    def _targets(loaded: Loaded, request: Request) -> tuple[Token, ...]:
-        """What the decoder of an encoder-decoder reads: its start token, then the target."""
-        if loaded.info.kind != "encoder-decoder":
-            return ()
-        config = loaded.reader.model.config
-        start = config.decoder_start_token_id
-        start = config.pad_token_id if start is None else start
-        text = without_surrogates(request.text if request.target is None else request.target)
-        read = loaded.reader_of_text.read(text)
-        # Shifted right: the decoder predicts the closing token, it does not read it.
-        body = read[:-1] if read and read[-1].special else read
-        limit = request.limit or DEFAULT_LIMIT
-        first = loaded.reader_of_text.token(0 if start is None else start, special=True)
-        return (first, *body)[: min(limit, loaded.info.max_tokens)]
+        return read(self.loaded, request).tokens
 
 
 def _sheltered(passed: Pass, work: Callable[[], A]) -> A:
