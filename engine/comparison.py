@@ -17,7 +17,8 @@ class CompareQuery(Query):
 
     An empty context is the text alone. `layer` and `head` choose the attention that is compared,
     of the block `layer` of `stack`; `space` the layer of the latent space in which both paths are
-    told, None for no path. `count` is how many likeliest next tokens are told of each side.
+    told, None for no path. Without `attention` no map is compared, only how far each head moved.
+    `count` is how many likeliest next tokens are told of each side.
     """
 
     one: str = ""
@@ -26,6 +27,7 @@ class CompareQuery(Query):
     head: int | Literal["mean"] = "mean"
     stack: Stack | None = None
     space: int | None = None
+    attention: bool = True
     count: int = 5
 
 
@@ -83,12 +85,13 @@ class CompareResult(Result):
         KL(p_other ‖ p_one) in nats of what comes after the text; NaN where nothing is predicted.
     attention : Floats (n, n) or None
         Weight on the other side less weight on one, of queries (rows) and keys (columns) that both
-        share. None where the model's attention cannot be seen there.
+        share. None where it was not asked for, or the model's attention cannot be seen there.
     elsewhere : Floats (2, n) or None
         What a row gives to all keys that are not shared, on one side and on the other.
     heads : Floats (L, H) or None
-        How far a head's rows moved, 0..1: the total variation ½Σ|A_other − A_one|, all keys that
-        are not shared counting as one, averaged over the n rows.
+        How far a head's rows moved, 0..1: the total variation ½Σ|A_other − A_one|, averaged over
+        the n rows. The first token of each side, on which many heads rest their weight, counts as
+        the same key whatever it is; all other keys that are not shared count as one.
     space, paths, reference
         The layer of the latent space, where the n tokens lie in its picture on either side
         (2, n, 2), and what lies behind (N, 2). None without a space.

@@ -249,7 +249,9 @@ def _parts(pairs: NDArray[np.int64]) -> list[NDArray[np.int64]]:
 
 def _rows(tensor: Tensor, places: NDArray[np.int64], dim: int = 0) -> Tensor:
     """The rows at `places`, as a view where they lie in line."""
-    if len(places) and places[-1] - places[0] == len(places) - 1:
+    if not len(places):
+        return tensor.narrow(dim, 0, 0)
+    if places[-1] - places[0] == len(places) - 1:
         return tensor.narrow(dim, int(places[0]), len(places))
     return tensor.index_select(dim, torch.from_numpy(places).to(tensor.device))
 
@@ -352,22 +354,29 @@ def _weights(layer: AttentionMaps, places: NDArray[np.int64]) -> Tensor:
 def _moved(
     sides: tuple[Pass, Pass],
     pairs: NDArray[np.int64],
-    first: int,
+    known: int,
     stack: Stack,
     shape: tuple[int, int],
 ) -> Tensor:
-    """Total variation (t, L, H) between the rows of the pairs from `first` on."""
+    """Total variation (t, L, H) between the rows of the pairs from `known` on.
+
+    The first token of all is a key of its own on either side, whatever it is: many heads rest their
+    weight there, and that it lies in the context now is no change of theirs.
+    """
     device = sides[0].loaded.reader.device
-    moved = torch.zeros(len(pairs) - first, *shape, device=device)
+    moved = torch.zeros(len(pairs) - known, *shape, device=device)
     both = [side.trace.attention.get(stack, []) for side in sides]
+    keys = pairs[(pairs > 0).all(axis=1)]
     for index, (mine, theirs) in enumerate(zip(*both, strict=True)):
         if not mine.heads:
             continue
-        for at, part in enumerate(_parts(pairs[first:])):
+        for at, part in enumerate(_parts(pairs[known:])):
             rows = [_weights(layer, part[:, k]) for k, layer in enumerate((mine, theirs))]
-            shared = [_rows(one, pairs[:, k], dim=2) for k, one in enumerate(rows)]  # (H, t, n)
-            rest = [one.sum(dim=-1) for one in shared]  # what is not there lies elsewhere
-            apart = (shared[1] - shared[0]).abs().sum(dim=-1) + (rest[1] - rest[0]).abs()
+            shared = [_rows(one, keys[:, k], dim=2) for k, one in enumerate(rows)]  # (H, t, n')
+            first = rows[1][..., 0] - rows[0][..., 0]
+            change = shared[1] - shared[0]
+            rest = first + change.sum(dim=-1)  # what has gone there has come from elsewhere
+            apart = change.abs().sum(dim=-1) + first.abs() + rest.abs()
             here = slice(at * _TOKENS, at * _TOKENS + len(part))
             moved[here, index, : mine.heads] = apart.T / 2
     return moved
@@ -378,7 +387,8 @@ def _attention(
 ) -> Callable[[], tuple[Floats | None, Floats | None]]:
     """The difference (n, n) of the shown map, and what rows give elsewhere (2, n), once there."""
     heads = sides[0].loaded.info.heads
-    if isinstance(query.head, int) and not 0 <= query.head < heads:
+    wrong = isinstance(query.head, int) and not 0 <= query.head < heads
+    if wrong or not query.attention:
         return lambda: (None, None)
     try:
         maps = []

@@ -33,6 +33,7 @@ class FigureOptions:
     as a map, or as lines from the queries to the keys. `temperature` is that of the next tokens.
     `drawn` names a picture of states, empty the newest.
     `plane` is that of a latent space, `states` whose states it shows.
+    `contexts` stand before the text on either side of a comparison.
     """
 
     layer: int | None = None
@@ -44,6 +45,7 @@ class FigureOptions:
     drawn: str = ""
     plane: LatentPlane = "own"
     states: Pooling = "tokens"
+    contexts: tuple[str, str] = ("", "")
 
     def stack_of(self, model: ModelInfo) -> Stack:
         """The stack that is meant, of those `model` has."""

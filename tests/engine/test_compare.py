@@ -83,7 +83,13 @@ def check(found: CompareResult, one: Truth, other: Truth, head: int | None) -> N
     rest = [1 - maps[found.layer].sum(-1) for maps in (mine, theirs)]
     rest = [maps.mean(0) if head is None else maps[head] for maps in rest]
     np.testing.assert_allclose(found.elsewhere, torch.stack(rest), atol=CLOSE)
-    apart = (theirs - mine).abs().sum(-1) + (theirs.sum(-1) - mine.sum(-1)).abs()
+    # The first token of all is the same key on either side, whatever it is.
+    inner = ((a > 0) & (b > 0)).nonzero()[:, 0]
+    sinks = [one.maps[:, :, a, 0], other.maps[:, :, b, 0]]
+    inside = [mine[..., inner], theirs[..., inner]]
+    rests = [1 - sink - part.sum(-1) for sink, part in zip(sinks, inside, strict=True)]
+    apart = (inside[1] - inside[0]).abs().sum(-1) + (sinks[1] - sinks[0]).abs()
+    apart = apart + (rests[1] - rests[0]).abs()
     np.testing.assert_allclose(found.heads, apart.mean(-1) / 2, atol=CLOSE)
     if one.logged is None or other.logged is None:
         assert found.kl is None
