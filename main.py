@@ -75,6 +75,7 @@ def _dispatch(given: argparse.Namespace) -> int:
                 device=given.device or "auto",
                 dtype=given.dtype or "auto",
                 chat=bool(given.chat),
+                context=given.context,
             )
         )
     return _window(given, text)
@@ -165,6 +166,9 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
     )
     _add_input(parser, argparse.SUPPRESS)
     parser.add_argument("--target", help="what the decoder of an encoder-decoder reads")
+    parser.add_argument(
+        "--context", metavar="TEXT", help="what stands before the text, for --view compare"
+    )
     parser.add_argument("--layer", type=int, metavar="N", help="from 0; the middle if left out")
     parser.add_argument("--head", type=int, metavar="N", help="from 0; all heads if left out")
     parser.add_argument(

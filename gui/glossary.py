@@ -142,8 +142,8 @@ _TERMS = (
     ),
     Term(
         "total variation",
-        "How much weight a row of attention has moved, from 0 to 1. The first token of each side, "
-        "on which many heads rest, counts as the same; all others that are not shared as one.",
+        "How much weight a row of attention has moved, from 0 to 1. Each side's first token counts "
+        "as the same; all others that are not shared as one.",
         "½ · Σ_j |A_B[i, j] − A_A[i, j]|",
     ),
     Term(

@@ -10,6 +10,7 @@ from engine.errors import UserError
 from engine.models.catalogue import default, resolve
 from engine.models.store import acquire, open_spec
 from engine.types import ModelInfo, Request, Stack
+from gui.comparing import joined
 from gui.exporters.spec import check_applies, export, format_for
 from gui.figures.spec import FigureOptions, figure_specs
 from gui.headless.console import DONE, finish, say
@@ -34,6 +35,7 @@ class Order:
     device: str = "auto"
     dtype: str = "auto"
     chat: bool = False
+    context: str | None = None
 
 
 def run(order: Order) -> int:
@@ -83,7 +85,11 @@ def options_for(order: Order, info: ModelInfo) -> FigureOptions:
     if order.kind is not None and order.kind not in kinds:
         have = " or ".join(kinds)
         raise UserError(what, f"{info.title} has no {order.kind} here", f"Give --kind {have}")
-    options = FigureOptions(order.layer, order.head, order.kind, order.scaling)
+    contexts = ("", joined(order.context or "", order.text))
+    if order.view == "compare" and not contexts[1]:
+        why = "no context was given that the text is to be compared under"
+        raise UserError(what, why, "Give --context TEXT")
+    options = FigureOptions(order.layer, order.head, order.kind, order.scaling, contexts=contexts)
     depth = info.depth(options.stack_of(info))
     layers: dict[str, range | tuple[int, ...]] = {
         "attention": range(depth),

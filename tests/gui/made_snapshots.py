@@ -6,7 +6,9 @@ from types import MappingProxyType
 
 import numpy as np
 from fakes import memory_result
+from made_comparisons import comparison
 
+from engine.comparison import CompareQuery
 from engine.latent.pictured import PictureResult
 from engine.latent.projections.spec import Settings
 from engine.latent.quality import Quality
@@ -134,6 +136,8 @@ def answer(query: Query, info: ModelInfo, count: int, target: int, rng) -> Resul
                     {"fingerprint": "ab" * 32, "sha256": "cd" * 32, "date": "2026-01-01", "seed": 0}
                 ),
             )
+        case CompareQuery():
+            return comparison(query, info, tokens(WORDS[:1] * count), rng)
         case MemoryQuery():
             return memory_result(count)
         case PictureQuery(name):
