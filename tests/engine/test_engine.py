@@ -17,6 +17,7 @@ from engine.latent import values
 from engine.principal import principal_plane
 from engine.probes.embedding import typical
 from engine.probes.spec import probe_specs
+from engine.tasks import answers
 from engine.types import (
     AttentionQuery,
     EmbeddingQuery,
@@ -219,7 +220,7 @@ def test_massive_states_do_not_turn_the_picture() -> None:
 def test_every_probe_answers_a_query_of_its_own() -> None:
     known = {
         value
-        for module in (comparison, types, values)
+        for module in (answers, comparison, types, values)
         for value in vars(module).values()
         if isinstance(value, type) and issubclass(value, Query) and value is not Query
     }
