@@ -76,6 +76,9 @@ def _dispatch(given: argparse.Namespace) -> int:
                 dtype=given.dtype or "auto",
                 chat=bool(given.chat),
                 context=given.context,
+                task=given.task,
+                k=given.k,
+                seed=given.seed,
             )
         )
     return _window(given, text)
@@ -169,6 +172,11 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--context", metavar="TEXT", help="what stands before the text, for --view compare"
     )
+    parser.add_argument(
+        "--task", metavar="NAME", help="a task or its TOML file, for --view task; it is the text"
+    )
+    parser.add_argument("--k", type=_count, default=4, metavar="N", help="examples of the task")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="0: the task's first ones")
     parser.add_argument("--layer", type=int, metavar="N", help="from 0; the middle if left out")
     parser.add_argument("--head", type=int, metavar="N", help="from 0; all heads if left out")
     parser.add_argument(

@@ -35,13 +35,19 @@ class Ranking(QWidget):
         What is ranked, and by what; stands above the lines.
     about : str
         A tooltip that explains it.
+    whole : bool
+        Whether it is as high as its lines are many, to stand in something that scrolls; else lines
+        that have no room are left out.
     """
 
     chosen = Signal(int)
     """The line that was clicked."""
 
-    def __init__(self, title: str, about: str, parent: QWidget | None = None) -> None:
+    def __init__(
+        self, title: str, about: str, parent: QWidget | None = None, *, whole: bool = False
+    ) -> None:
         super().__init__(parent)
+        self._whole = whole
         self._title = title
         self._rows: tuple[tuple[str, float], ...] = ()
         self._message = ""
@@ -63,7 +69,7 @@ class Ranking(QWidget):
     @property
     def room(self) -> int:
         """How many lines can be seen."""
-        return max(1, (self.height() - HEAD) // ROW)
+        return len(self._rows) if self._whole else max(1, (self.height() - HEAD) // ROW)
 
     def set_rows(self, rows: Sequence[tuple[str, float]], message: str = "") -> None:
         """List these; where there are none, say `message`."""
@@ -72,6 +78,7 @@ class Ranking(QWidget):
             self._at = min(self._at, max(0, len(self._rows) - 1))
             said = ", ".join(f"{text.strip()} {value:.2f}" for text, value in self._rows)
             self.setAccessibleDescription(said or message)
+            self.updateGeometry()
             self.update()
 
     def set_title(self, title: str) -> None:
@@ -187,9 +194,9 @@ class Ranking(QWidget):
         return super().event(event)
 
     def sizeHint(self) -> QSize:
-        """Six lines."""
-        return QSize(140, HEAD + 6 * ROW)
+        """Six lines, or as many as there are."""
+        return QSize(140, HEAD + (max(2, len(self._rows)) if self._whole else 6) * ROW)
 
     def minimumSizeHint(self) -> QSize:
-        """Two lines: what is lower ranks lower."""
-        return QSize(80, HEAD + 2 * ROW)
+        """Two lines: what is lower ranks lower; or all of them."""
+        return QSize(80, self.sizeHint().height() if self._whole else HEAD + 2 * ROW)

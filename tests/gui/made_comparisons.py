@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from engine.comparison import CompareQuery, CompareResult, Side
+from engine.tasks.answers import AnswersQuery, AnswersResult
 from engine.types import ModelInfo, Token
 
 CONTEXT_TOKENS = 3
@@ -71,6 +72,29 @@ def side(
         next_ids=(1, 2) if predicts else (),
         next_texts=(" park", "\n") if predicts else (),
         next_probabilities=np.array([0.5, 0.25] if predicts else [], np.float32),
+    )
+
+
+def answers(
+    query: AnswersQuery, model: ModelInfo, tokens: tuple[Token, ...], dice: np.random.Generator
+) -> AnswersResult:
+    """Made-up probabilities, the first answer the likeliest, and attention to each part."""
+    count, parts = len(query.answers), []
+    for first, after in query.ranges:
+        inside = [i for i, token in enumerate(tokens) if first <= token.start < after]
+        parts.append((inside[0], inside[-1] + 1) if inside else (0, 0))
+    probabilities = (0.4 / 2 ** np.arange(count)).astype(np.float32)
+    attends = "attention" in model.provides and model.heads > 0
+    shape = (model.layers, model.heads, len(parts))
+    return AnswersResult(
+        ids=np.arange(count),
+        probabilities=probabilities,
+        shares=probabilities / max(1e-9, probabilities.sum()),
+        ranks=np.arange(count),
+        mass=(dice.uniform(0, 1, shape) / (len(parts) or 1)).astype(np.float32)
+        if attends
+        else None,
+        tokens=np.array(parts, np.int64).reshape(-1, 2),
     )
 
 
