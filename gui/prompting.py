@@ -12,10 +12,13 @@ import numpy as np
 from engine.tasks.answers import AnswersQuery, AnswersResult
 from engine.tasks.taskfile import Example, Task
 from engine.types import Floats
-from gui.widgets.spans import Spans
+from gui.widgets.spans import Spans, shortened
 
 MOST_ANSWERS = 8
 """Answers that are held against each other where a task has no labels of its own."""
+
+NAME = 30
+"""Characters of an example that it is named by."""
 
 PartKind = Literal["instruction", "example", "query"]
 
@@ -130,7 +133,8 @@ def _parts(
 
 
 def _named(example: Example) -> str:
-    return " ".join(" ".join(value for _, value in example.fields).split())
+    """What an example is about, short enough to leave room for its answer."""
+    return shortened(" ".join(" ".join(value for _, value in example.fields).split()), NAME)
 
 
 def _answers(

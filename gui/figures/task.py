@@ -17,7 +17,7 @@ from gui.figures.spec import Arrays, FigureOptions, FigureSpec, answer_to
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_NAME, _BAR, _ROW, _HEAD, _NUMBER = 2.4, 2.2, 0.19, 0.28, 0.5
+_NAME, _BAR, _ROW, _HEAD, _NUMBER = 2.9, 2.0, 0.19, 0.28, 0.5
 """Inches: the longest name, the longest bar, the pitch of lines, a title, room for a number."""
 
 _FILL = "#5a9bc4"
@@ -83,7 +83,7 @@ def _draw_list(
         middle = top + _HEAD - 0.04 + _ROW * (index + 0.5)
         shown = lettering.elide(lettering.drawable(name), style.TEXT, _NAME - 0.1, mono=False)
         style.write(figure, style.MARGIN, middle, shown, va="center_baseline")
-        number = f"{values[index]:.3f}" if np.isfinite(values[index]) else "none"
+        number = f"{values[index]:.3g}" if np.isfinite(values[index]) else "none"
         end = left + _BAR * finite[index] / full + 0.06
         style.write(figure, end, middle, number, size=style.SMALL, va="center_baseline")
 

@@ -33,6 +33,7 @@ from gui.widgets.differences import Differences
 from gui.widgets.token_axis import Marks, token_label
 from gui.widgets.twin_panes import Facing, TwinPanes
 
+_BUSY = "Comparing …"
 _EMPTY = (
     "Write in B what comes before the text, and see what it changes: how surprising each token is, "
     "how far each state moves, where heads look now. Or press Example."
@@ -67,7 +68,6 @@ class CompareView(View):
         self.legend = ColourLegend()
         self.heads = (QElidingLabel(), QElidingLabel())
         self.panes = TwinPanes()
-        self.panes.set_hint(_EMPTY)
         self.info = QElidingLabel()
         self.differences = Differences()
         self._lay_out()
@@ -189,9 +189,11 @@ class CompareView(View):
         asked = self.queries()
         if not asked or not snapshot.tokens:
             self._clear()
+            self.panes.set_hint(_EMPTY)
             return
         found = snapshot.results.get(asked[0])
         if not isinstance(found, CompareResult):
+            self.panes.set_hint(snapshot.refused.get(asked[0], _BUSY))
             return
         self.found = found
         self.slots = comparing.slots(found)
@@ -218,6 +220,7 @@ class CompareView(View):
         """Show that nothing is compared."""
         self.found, self.slots, self._places, self._pairs = None, (), {}, []
         self.panes.set_places((), 1.0, False)
+        self.panes.set_hint(_BUSY if self.queries() else _EMPTY)
         self.legend.set_scale(None, "")
         for head in self.heads:
             head.setText("")
@@ -245,6 +248,7 @@ class CompareView(View):
                 ),
                 tip=comparing.told(found, slot, depth, label),
                 breaks="\n" in self._text(slot),
+                chosen=slot.own >= 0,
             )
             for slot, label in zip(self.slots, self._labels, strict=True)
         ]
@@ -286,7 +290,7 @@ class CompareView(View):
     def _follow(self) -> None:
         self.fields.set_contexts(*self.session.contexts)
         self.queriesChanged.emit()
-        if not self.queries():
+        if not self.queries() or self.found is None:
             self._clear()
 
     def _offer(self, model: ModelInfo | None) -> None:

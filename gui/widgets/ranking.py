@@ -19,6 +19,7 @@ from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from gui import theme
 from gui.widgets.focus import by_keyboard, draw_focus
+from gui.widgets.legend import number
 
 ROW, HEAD = 18, 20
 """Pixels of a line, and of the title."""
@@ -149,9 +150,8 @@ class Ranking(QWidget):
                 painter.drawRect(QRectF(8 + word + 0.5, top + 5.5, wide, ROW - 11))
             painter.setFont(numbers)
             painter.setPen(QColor(look.text))
-            said = f"{value:.3f}" if abs(value) < 0.995 else f"{value:.2f}"
             box = QRectF(self.width() - figure - 4, top, figure, ROW)
-            painter.drawText(box, level | Qt.AlignmentFlag.AlignRight, said.replace("-", "−"))
+            painter.drawText(box, level | Qt.AlignmentFlag.AlignRight, _said(value))
 
     def mouseMoveEvent(self, event: QMouseEvent) -> None:
         """Show what a click would choose."""
@@ -200,3 +200,12 @@ class Ranking(QWidget):
     def minimumSizeHint(self) -> QSize:
         """Two lines: what is lower ranks lower; or all of them."""
         return QSize(80, self.sizeHint().height() if self._whole else HEAD + 2 * ROW)
+
+
+def _said(value: float) -> str:
+    """A number in few digits; what is small keeps one that says something."""
+    if not math.isfinite(value):
+        return "none"
+    if value and abs(value) < 0.0005:
+        return number(float(f"{value:.0e}"))
+    return (f"{value:.3f}" if abs(value) < 0.995 else f"{value:.2f}").replace("-", "−")

@@ -39,7 +39,8 @@ _PAD, _GAP, _LEAST, _LONGEST = 4, 2, 14, 28
 class Facing:
     """What stands at one place: the text on either side, None for none, and the two values.
 
-    `tip` explains it; `breaks` says that the line ends after it.
+    `tip` explains it; `breaks` says that the line ends after it, and `chosen` that it can be
+    selected by key.
     """
 
     one: str | None
@@ -47,6 +48,7 @@ class Facing:
     values: tuple[float, float]
     tip: str = ""
     breaks: bool = False
+    chosen: bool = True
 
 
 class TwinPanes(QAbstractScrollArea):
@@ -301,16 +303,21 @@ class TwinPanes(QAbstractScrollArea):
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Move the selection, or let go."""
-        last, at = len(self._places) - 1, self._selected
+        at = self._selected
+        there = [index for index, place in enumerate(self._places) if place.chosen]
+        later = [index for index in there if at is None or index > at]
+        earlier = [index for index in there if at is None or index < at]
         steps = {
-            int(Qt.Key.Key_Right): 0 if at is None else min(at + 1, last),
-            int(Qt.Key.Key_Left): last if at is None else max(at - 1, 0),
-            int(Qt.Key.Key_Home): 0,
-            int(Qt.Key.Key_End): last,
+            int(Qt.Key.Key_Right): later[:1],
+            int(Qt.Key.Key_Left): earlier[-1:],
+            int(Qt.Key.Key_Home): there[:1],
+            int(Qt.Key.Key_End): there[-1:],
         }
         plain = not event.modifiers() & ~Qt.KeyboardModifier.KeypadModifier
-        if plain and event.key() in steps and last >= 0:
-            self.placeClicked.emit(steps[event.key()])
+        if plain and event.key() in steps and there:
+            step = steps[event.key()]
+            if step and step[0] != at:
+                self.placeClicked.emit(step[0])
         elif plain and event.key() == Qt.Key.Key_Escape and at is not None:
             self.placeClicked.emit(None)
         else:

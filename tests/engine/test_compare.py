@@ -10,13 +10,25 @@ import numpy as np
 import pytest
 import tinymodels
 import torch
+from test_chat import TEMPLATE
 
 from engine import beside, memory
 from engine.beside import MEMO
 from engine.comparison import CompareQuery, CompareResult
 from engine.engine import Engine
+from engine.models.catalogue import resolve
+from engine.models.store import fetch, open_spec
 from engine.probes.compare import Compared, aligned
-from engine.types import AttentionQuery, NextQuery, Query, Request, Snapshot, Token
+from engine.types import (
+    AttentionQuery,
+    LatentQuery,
+    LatentResult,
+    NextQuery,
+    Query,
+    Request,
+    Snapshot,
+    Token,
+)
 
 CLOSE = 1e-4
 TEXT = "The dog is in the park."
@@ -218,6 +230,47 @@ def test_views_beside_it_are_answered_as_ever(engine: Engine) -> None:
         mine, theirs = alone.results[query], both.results[query]
         name = "surprise" if isinstance(query, NextQuery) else "weights"
         np.testing.assert_array_equal(getattr(mine, name), getattr(theirs, name))
+
+
+def test_in_a_conversation_the_turn_holds_the_context_too(folder: Path) -> None:
+    engine = tinymodels.open_engine(folder)
+    assert engine.loaded is not None
+    engine.loaded.reader_of_text.tokenizer.chat_template = TEMPLATE  # type: ignore[attr-defined]
+    query = CompareQuery("", CONTEXT)
+    snapshot = ask(engine, TEXT, query, chat=True)
+    found = snapshot.results[query]
+    assert isinstance(found, CompareResult)
+    own = [index for index, token in enumerate(snapshot.tokens) if token.start < token.end]
+    assert found.one.own.tolist() == own
+    # The template stands before the text, so its first token is predicted on both sides.
+    assert found.pcxmi is not None
+    assert np.isfinite(found.pcxmi).all()
+    whole = ask(engine, CONTEXT + TEXT, NextQuery(), chat=True)
+    told = whole.results[NextQuery()].surprise  # type: ignore[attr-defined]
+    places = found.other.places[found.pairs[:, 1]]
+    np.testing.assert_allclose(found.other.surprise[found.pairs[:, 1]], told[places], atol=1e-4)
+
+
+def test_the_paths_are_those_of_the_two_texts_in_the_latent_space() -> None:
+    entry = resolve("builtin")
+    engine = Engine()
+    info = engine.load(open_spec(entry, fetch(entry)))
+    space = info.latent_layers[0]
+    query = CompareQuery("", CONTEXT, space=space)
+    found = compare(engine, TEXT, query)
+    assert found.paths is not None
+    assert found.reference is not None
+    assert found.space == space
+    for index, (context, side) in enumerate((("", found.one), (CONTEXT, found.other))):
+        latent = LatentQuery(space)
+        alone = ask(engine, context + TEXT, latent).results[latent]
+        assert isinstance(alone, LatentResult)
+        places = side.places[found.pairs[:, index]]
+        np.testing.assert_allclose(found.paths[index], alone.xy[places], atol=1e-4)
+    # A layer without a space has no paths, and everything else.
+    without = compare(engine, TEXT, replace(query, space=0))
+    assert without.paths is None
+    assert len(without.shift)
 
 
 # --- alignment ------------------------------------------------------------------------------------

@@ -8,9 +8,13 @@ import numpy as np
 
 from engine.comparison import CompareQuery, CompareResult, Side
 from engine.tasks.answers import AnswersQuery, AnswersResult
+from engine.tasks.taskfile import find_task
 from engine.types import ModelInfo, Token
+from gui.prompting import Choice, write
 
 CONTEXT_TOKENS = 3
+
+PROMPT = write(find_task("sentiment"), Choice())
 
 
 def comparison(

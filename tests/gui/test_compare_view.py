@@ -161,6 +161,16 @@ def test_a_place_is_chosen_in_either_pane_and_by_key(panes, qtbot):
     assert panes.place_at(QPointF(2, 2)) is None
 
 
+def test_keys_pass_over_what_is_no_token_of_the_text(panes, qtbot):
+    words = [Facing(word, word, (0.1, 0.1), word, chosen=word != "b") for word in "abc"]
+    panes.set_places(words, 1, False)
+    for at, key, expected in ((0, Qt.Key.Key_Right, 2), (2, Qt.Key.Key_Left, 0)):
+        panes.set_marks(at, None)
+        with qtbot.waitSignal(panes.placeClicked) as chosen:
+            QTest.keyClick(panes, key)
+        assert chosen.args == [expected]
+
+
 def test_lists_and_paths_can_be_clicked(qtbot):
     ranking = Ranking("Tokens", "What changed.")
     paths = TwinPaths()

@@ -18,6 +18,7 @@ from gui import prompting
 from gui.prompting import Choice, write
 from gui.session import Session
 from gui.views.task import TaskView
+from gui.widgets.spans import shortened
 
 pytestmark = pytest.mark.qt_log_ignore("This plugin does not support")
 
@@ -86,7 +87,7 @@ def test_the_parts_make_up_the_prompt(key, instruction):
 def test_seeds_draw_and_the_query_is_never_an_example():
     first = write(SENTIMENT, Choice(k=6))
     assert [part.name for part in first.parts[1:-1]] == [
-        f"{n}: {one.fields[0][1]} → {one.output}"
+        f"{n}: {shortened(one.fields[0][1], prompting.NAME)} → {one.output}"
         for n, one in enumerate(SENTIMENT.examples[1:7], 1)
     ]
     assert write(SENTIMENT, Choice(k=6, seed=1)).text != write(SENTIMENT, Choice(k=6, seed=2)).text
