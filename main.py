@@ -75,6 +75,10 @@ def _dispatch(given: argparse.Namespace) -> int:
                 device=given.device or "auto",
                 dtype=given.dtype or "auto",
                 chat=bool(given.chat),
+                context=given.context,
+                task=given.task,
+                k=given.k,
+                seed=given.seed,
             )
         )
     return _window(given, text)
@@ -165,6 +169,14 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
     )
     _add_input(parser, argparse.SUPPRESS)
     parser.add_argument("--target", help="what the decoder of an encoder-decoder reads")
+    parser.add_argument(
+        "--context", metavar="TEXT", help="what stands before the text, for --view compare"
+    )
+    parser.add_argument(
+        "--task", metavar="NAME", help="a task or its TOML file, for --view task; it is the text"
+    )
+    parser.add_argument("--k", type=_count, default=4, metavar="N", help="examples of the task")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="0: the task's first ones")
     parser.add_argument("--layer", type=int, metavar="N", help="from 0; the middle if left out")
     parser.add_argument("--head", type=int, metavar="N", help="from 0; all heads if left out")
     parser.add_argument(

@@ -22,11 +22,11 @@ from engine import memory, precision
 from engine.cores import one_core
 from engine.errors import Cancelled, UserError
 from engine.models.families.decoder import common_prefix
-from engine.models.families.spec import Ran
+from engine.models.families.spec import Ran, added
 from engine.models.loader import Loaded, load_steps, with_spaces
 from engine.models.store import ModelSource
-from engine.models.text import without_surrogates
 from engine.probes.spec import Answer, NotAnswerable, Pass, on_host, probe_specs, wait_for
+from engine.reading import read, read_target
 from engine.trace import Trace
 from engine.types import (
     ModelInfo,
@@ -40,22 +40,11 @@ from engine.types import (
     Token,
 )
 
-DEFAULT_LIMIT = 1024
-"""Most tokens run on a CPU unless the user says otherwise: beyond it a first pass takes many
-seconds there."""
-
-ACCELERATOR_LIMIT = 8192
-
 SMALL = 64 << 20
 """A pass that takes no more bytes than this is tried, without asking whether they are there."""
 
 FEW_TOKENS = 8
 """Questions about so many new tokens are small: see `one_core`."""
-
-_SURROGATES = (
-    "Characters that are half of a pair (lone surrogates) were replaced by �, because no tokenizer "
-    "accepts them."
-)
 
 
 A = TypeVar("A")
@@ -154,8 +143,8 @@ class Engine:
         if loaded is None or source is None:
             raise UserError("Cannot measure", "no model is loaded yet", "Wait, or open a model")
         request = Request(0, self.epoch, precision.TEXT, limit=precision.TOKENS)
-        tokens, _ = self._tokens(loaded, request)
-        targets = self._targets(loaded, request)
+        tokens = read(loaded, request).tokens
+        targets = read_target(loaded, request)
         ids, target_ids = [t.id for t in tokens], [t.id for t in targets]
         try:
             said = f"Comparing {loaded.info.title} with float32"
@@ -224,21 +213,22 @@ class Engine:
         begun: float,
         early: Callable[[Snapshot], None] | None,
     ) -> Snapshot:
-        tokens, notice = self._tokens(loaded, request)
-        targets = self._targets(loaded, request)
+        reading, targets = read(loaded, request), read_target(loaded, request)
+        tokens = reading.tokens
         if not tokens:
-            return Snapshot(request, loaded.info, tokens, notice=notice)
+            return Snapshot(request, loaded.info, tokens, notice=reading.notice)
         self._make_room(loaded, tokens, targets, request)
         passed, ran, run_ms = self._run(loaded, tokens, targets, cancelled)
-        passed = replace(passed, text=without_surrogates(request.text))
+        passed = replace(passed, text=reading.text, request=request, cancelled=cancelled)
         answers: dict[Query, Result] = {}
         refused: dict[Query, str] = {}
 
         def snapshot(more: bool = False) -> Snapshot:
+            whole = added([ran, *passed.beside])
             stats = PassStats(
-                passes=ran.passes,
-                suffix=ran.suffix,
-                reused=ran.reused,
+                passes=whole.passes,
+                suffix=whole.suffix,
+                reused=whole.reused,
                 pass_ms=run_ms,
                 total_ms=(time.perf_counter() - begun) * 1e3,
                 trace_bytes=passed.trace.nbytes,
@@ -246,9 +236,13 @@ class Engine:
             )
             results, reasons = MappingProxyType(dict(answers)), MappingProxyType(dict(refused))
             return Snapshot(
-                request, loaded.info, tokens, targets, results, reasons, stats, notice, more
+                request, loaded.info, tokens, targets, results, reasons, stats, reading.notice, more
             )
 
+        asked = {type(query) for query in request.queries}
+        for spec in probe_specs().values():
+            if spec.lends and spec.query not in asked:
+                passed.trace.memos.pop(spec.lends, None)
         few = 0 < ran.suffix <= FEW_TOKENS
         with one_core(few):
             rest = request.queries
@@ -261,6 +255,7 @@ class Engine:
                 else:
                     rest = request.queries
             self._results(passed, rest, answers, refused)
+        self.passes += sum(one.passes for one in passed.beside)
         return snapshot()
 
     def _run(
@@ -385,48 +380,7 @@ class Engine:
         """
         if self.loaded is None:
             raise UserError("Cannot read a text", "no model is loaded yet", "Wait, or open a model")
-        return self._tokens(self.loaded, request)[0]
-
-    def _tokens(self, loaded: Loaded, request: Request) -> tuple[tuple[Token, ...], str]:
-        """Tokenize, and cut what is more than the model or the user's limit allows."""
-        text = without_surrogates(request.text)
-        notice = "" if text == request.text else _SURROGATES
-        if not text and loaded.info.kind == "decoder":
-            return (), notice  # special tokens alone would be a prediction from nothing typed
-        reader = loaded.reader_of_text
-        tokens = reader.read_chat(text) if request.chat else reader.read(text)
-        own = DEFAULT_LIMIT if loaded.info.device == "cpu" else ACCELERATOR_LIMIT
-        wanted = own if request.limit is None else request.limit
-        limit = max(1, min(wanted, loaded.info.max_tokens))
-        if len(tokens) > limit:
-            why = (
-                f"{loaded.info.title} reads at most {limit:,}"
-                if limit == loaded.info.max_tokens
-                else f"the token limit is {limit:,} (Edit ▸ Token limit)"
-            )
-            cut = len(tokens) - limit
-            # An encoder's closing special token stays at the end.
-            tail = tokens[-1:] if tokens[-1].special and loaded.info.kind != "decoder" else ()
-            tokens = tokens[: limit - len(tail)] + tail
-            said = f"The last {cut:,} of {cut + limit:,} tokens are left out: {why}."
-            notice = f"{said} {notice}".strip()
-        return tokens, notice
-
-    @staticmethod
-    def _targets(loaded: Loaded, request: Request) -> tuple[Token, ...]:
-        """What the decoder of an encoder-decoder reads: its start token, then the target."""
-        if loaded.info.kind != "encoder-decoder":
-            return ()
-        config = loaded.reader.model.config
-        start = config.decoder_start_token_id
-        start = config.pad_token_id if start is None else start
-        text = without_surrogates(request.text if request.target is None else request.target)
-        read = loaded.reader_of_text.read(text)
-        # Shifted right: the decoder predicts the closing token, it does not read it.
-        body = read[:-1] if read and read[-1].special else read
-        limit = request.limit or DEFAULT_LIMIT
-        first = loaded.reader_of_text.token(0 if start is None else start, special=True)
-        return (first, *body)[: min(limit, loaded.info.max_tokens)]
+        return read(self.loaded, request).tokens
 
 
 def _sheltered(passed: Pass, work: Callable[[], A]) -> A:

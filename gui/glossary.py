@@ -125,6 +125,28 @@ _TERMS = (
         "cos(x, y) = x·y / (‖x‖·‖y‖)",
     ),
     Term(
+        "cosine distance",
+        "How far two states point apart, whatever their lengths: 0 alike, 1 unrelated, 2 opposed.",
+        "1 − cos(x, y)",
+    ),
+    Term(
+        "P-CXMI",
+        "How much likelier a token becomes by what stands before the text, in nats: above 0 the "
+        "context helps, below 0 it misleads.",
+        "log p(token | context B, text before it) − log p(token | context A, text before it)",
+    ),
+    Term(
+        "KL divergence",
+        "How far one prediction of a token lies from another, in nats; 0 where they are the same.",
+        "KL(p_B ‖ p_A) = Σ_t p_B(t) · log(p_B(t) / p_A(t))",
+    ),
+    Term(
+        "total variation",
+        "How much weight a row of attention has moved, from 0 to 1. Each side's first token counts "
+        "as the same; all others that are not shared as one.",
+        "½ · Σ_j |A_B[i, j] − A_A[i, j]|",
+    ),
+    Term(
         "PCA",
         "Principal components: the two directions along which these states differ most.",
         "X − mean = U·S·Vᵀ,  xy = (X − mean)·V[:, :2]",

@@ -42,6 +42,8 @@ class Session(QObject):
         The pinned range of tokens, which attention is zoomed to; kept in place by `RangeKeeper`.
     scaling : Scaling
         How attention weights become colours.
+    contexts : (str, str)
+        What is written before the text on either side of a comparison; empty for the text alone.
     chat : bool
         Whether the context shall be wrapped in the model's template for conversations: see `chats`.
     """
@@ -54,6 +56,7 @@ class Session(QObject):
     stackChanged = Signal(object)
     scalingChanged = Signal(str)
     chatChanged = Signal(bool)
+    contextsChanged = Signal()
     selectionChanged = Signal(object)
     hoverChanged = Signal(object)
     pinsChanged = Signal(object)
@@ -69,6 +72,7 @@ class Session(QObject):
         self.stack: Stack | None = None
         self.scaling: Scaling = "linear"
         self.chat = False
+        self.contexts: tuple[str, str] = ("", "")
         self.selected: int | None = None
         self.hovered: int | None = None
         self.pinned: frozenset[int] = frozenset()
@@ -161,6 +165,12 @@ class Session(QObject):
         if chat != self.chat:
             self.chat = chat
             self.chatChanged.emit(chat)
+
+    def set_contexts(self, one: str, other: str) -> None:
+        """Choose what stands before the text on either side of a comparison."""
+        if (one, other) != self.contexts:
+            self.contexts = (one, other)
+            self.contextsChanged.emit()
 
     def select(self, index: int | None) -> None:
         """Select a token everywhere; None selects nothing."""

@@ -65,6 +65,9 @@ class Settings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
         tuple[int, int] | None,
         Meta(description="The pinned range, in characters of the text: first, after the last."),
     ] = None
+    contexts: Annotated[
+        tuple[str, str], Meta(description="The contexts that are compared, before the text.")
+    ] = ("", "")
     recent: Annotated[list[str], Meta(description="Models opened before, the latest first.")] = (
         msgspec.field(default_factory=list)
     )

@@ -251,6 +251,9 @@ QComboBox::down-arrow, {spin}::down-arrow {{ image: url({icons}/arrow-down.svg);
 QComboBox QAbstractItemView {{ background: {theme.raised}; border: 1px solid {theme.line};
     selection-background-color: {theme.accent}; selection-color: {theme.on_accent};
     outline: none; }}
+QPlainTextEdit#field {{ background: {theme.raised}; border: 1px solid {theme.line};
+    border-radius: 4px; }}
+QPlainTextEdit#field:focus {{ border-color: {theme.accent}; }}
 QPushButton {{ padding: 4px 12px; min-width: 56px; }}
 QPushButton:default {{ border-color: {theme.accent}; }}
 QPushButton:pressed {{ background: {theme.line}; }}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -23,7 +22,6 @@ from engine.types import (
     Failure,
     JobDone,
     ModelInfo,
-    Precision,
     Progress,
     Request,
     Snapshot,
@@ -32,9 +30,10 @@ from gui import layout, theme
 from gui.actions import Actions
 from gui.commands import targets
 from gui.controller import Controller
+from gui.measurer import Measurer
 from gui.picturer import Picturer
 from gui.places import Places
-from gui.precision import measure_at_once, sentence
+from gui.precision import measure_at_once
 from gui.ranges import RangeKeeper
 from gui.saving import Saving, export_choices
 from gui.session import Session
@@ -103,7 +102,6 @@ class MainWindow(QMainWindow):
         self._store = store
         self._complained = False
         self._opening: _Opening | None = None
-        self._measuring = ("", False)  # the job that does, and whether nobody asked for it
         self._current = ("", "")  # spec and title of the model that answers
         self._asked = 0
         self._painted = False
@@ -130,7 +128,8 @@ class MainWindow(QMainWindow):
         self.setTabPosition(Qt.DockWidgetArea.AllDockWidgetAreas, QTabWidget.TabPosition.North)
         self.panels = {spec.key: self._make_panel(spec) for spec in view_specs()}
         self._picturer = Picturer(self)
-        self._workers = (Trainer(self), Writer(self), self._picturer)
+        self._measurer = Measurer(self)
+        self._workers = (Trainer(self), Writer(self), self._picturer, self._measurer)
         self.commands = Actions(self)
         self._saver = QTimer(self)
         self._saver.setSingleShot(True)
@@ -189,7 +188,7 @@ class MainWindow(QMainWindow):
             What it shall compute in; by default what the last one was to.
         """
         device, dtype = device or self._device, dtype or self.dtype
-        self._stop_measuring()
+        self._measurer.stop()
         job = self.bridge.open_model(spec, device, dtype)
         self._opening = _Opening(job, spec, self._titles.get(spec, spec), device, dtype, remember)
         self._show_opening()
@@ -220,13 +219,7 @@ class MainWindow(QMainWindow):
 
     def measure_precision(self, unasked: bool = False) -> None:
         """Compare the model with itself in float32; what fails `unasked` is not complained of."""
-        self._stop_measuring()
-        self._measuring = (self.bridge.measure_precision(), unasked)
-
-    def _stop_measuring(self) -> None:
-        job, self._measuring = self._measuring[0], ("", False)
-        if job:
-            self.bridge.cancel_job(job)
+        self._measurer.start(unasked)
 
     def set_theme(self, choice: ThemeChoice) -> None:
         """Take other colours, at once and for the next start."""
@@ -246,6 +239,7 @@ class MainWindow(QMainWindow):
         session, settings = self.session, self.settings
         settings.text = session.text
         settings.scaling, settings.chat = session.scaling, session.chat
+        settings.contexts = session.contexts
         settings.pinned_range = self._ranges.characters()
         if session.model is not None and self._places.settled:
             settings.layer, settings.head = session.layer, session.head
@@ -295,6 +289,7 @@ class MainWindow(QMainWindow):
             (session.stackChanged, self._show_place),
             (session.scalingChanged, self._on_choice),
             (session.chatChanged, self._on_choice),
+            (session.contextsChanged, self._on_choice),
             (session.selectionChanged, self._on_choice),
             (session.rangeChanged, self._on_choice),
             (top.modelChosen, self.open_model),
@@ -315,6 +310,7 @@ class MainWindow(QMainWindow):
         settings = self.settings
         self.session.set_scaling(settings.scaling)
         self.session.set_chat(settings.chat)
+        self.session.set_contexts(*settings.contexts)
         self._ranges.restore(settings.pinned_range)
         self.top.set_device(settings.device)
         layout.restore(self, self.panels, settings.geometry, settings.layout)
@@ -343,12 +339,6 @@ class MainWindow(QMainWindow):
         self.commands.refresh()
 
     def _on_failed(self, failure: Failure) -> None:
-        if failure.job and failure.job == self._measuring[0]:
-            unasked, self._measuring = self._measuring[1], ("", False)
-            self._end_opening(failure.job)
-            if not unasked:
-                self.say(failure.sentence)
-            return
         if any(worker.owns(failure) for worker in self._workers):
             self.status.clear_progress(failure.job)
             return
@@ -371,21 +361,9 @@ class MainWindow(QMainWindow):
 
     def _on_job_finished(self, done: JobDone) -> None:
         self._end_opening(done.job)
-        if isinstance(done.value, Precision) and done.job == self._measuring[0]:
-            self._take_precision(done.value)
         if done.cancelled and not done.job.startswith("write "):
             # Loading may have ended a pass whose answer is still awaited.
             self.controller.ask_again()
-
-    def _take_precision(self, found: Precision) -> None:
-        """Say how far the model's numbers are from float32."""
-        model, unasked = self.session.model, self._measuring[1]
-        self._measuring = ("", False)
-        if model is not None:
-            self.session.model = replace(model, precision=found)
-            self.status.set_model(self.session.model)
-            if not unasked:
-                self.remark(sentence(self.session.model))
 
     def _end_opening(self, job: str | None) -> None:
         self.status.clear_progress(job)

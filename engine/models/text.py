@@ -78,6 +78,9 @@ class TextReader(Protocol):
     def read_chat(self, text: str) -> tuple[Token, ...]:
         """Tokenize `text` as one turn of a user in a conversation."""
 
+    def ids(self, text: str) -> list[int]:
+        """What `read` reads, as ids and without being remembered."""
+
     def token(
         self, id_: int, start: int = 0, end: int = 0, special: bool = False, text: str = ""
     ) -> Token:
@@ -139,6 +142,10 @@ class TokenReader:
         return self._known_reading(text, chat=False) or self._tokens(
             text, False, list(self._pieces(text, special=True))
         )
+
+    def ids(self, text: str) -> list[int]:
+        """What `read` reads, as ids only: what is read so is not taken for the next one's past."""
+        return [piece.id for piece in self._pieces(text, special=True)]
 
     def _known_reading(self, text: str, chat: bool) -> tuple[Token, ...] | None:
         """What was read before, if it is the same text in the same manner."""

@@ -51,6 +51,10 @@ class WordReader:
             tokens.extend(self._tokens(text, match.start(), match.end()))
         return tuple(tokens)
 
+    def ids(self, text: str) -> list[int]:
+        """What `read` reads, as ids only."""
+        return [token.id for token in self.read(text)]
+
     def read_chat(self, text: str) -> tuple[Token, ...]:
         """Raise `UserError`: words know no conversations."""
         raise UserError(

@@ -59,17 +59,7 @@ def answer(passed: Pass, query: NextQuery) -> Callable[[], NextResult]:
     """
     if not query.temperature > 0:
         raise NotAnswerable(f"A temperature is above 0, not {query.temperature:g}")
-    trace = passed.trace
-    # An encoder-decoder predicts the target, each entry of which is the next one's context.
-    read = trace.target_ids if trace.target_ids else trace.ids
-    if not read:
-        raise NotAnswerable("There is no token yet")
-    kept = trace.memos.get("surprise")
-    done = (
-        kept if isinstance(kept, Surprises) else Surprises(trace.final.rows().new_zeros(0).float())
-    )
-    _judge(done, passed, read)
-    trace.memos["surprise"] = done
+    done = _judged(passed)
     assert done.scores is not None
     last = (done.scores / query.temperature).softmax(dim=-1)  # (V,)
     best = torch.topk(last, min(query.count, len(last)))
@@ -83,6 +73,29 @@ def answer(passed: Pass, query: NextQuery) -> Callable[[], NextResult]:
         return NextResult(ids, texts, shares, surprise, temperature=query.temperature)
 
     return finish
+
+
+def last_scores(passed: Pass) -> Tensor:
+    """The scores (V,) of what comes after the last token, which are kept with the trace."""
+    scores = _judged(passed).scores
+    assert scores is not None
+    return scores
+
+
+def _judged(passed: Pass) -> Surprises:
+    """What is kept of all predictions, brought up to date."""
+    trace = passed.trace
+    # An encoder-decoder predicts the target, each entry of which is the next one's context.
+    read = trace.target_ids if trace.target_ids else trace.ids
+    if not read:
+        raise NotAnswerable("There is no token yet")
+    kept = trace.memos.get("surprise")
+    done = (
+        kept if isinstance(kept, Surprises) else Surprises(trace.final.rows().new_zeros(0).float())
+    )
+    _judge(done, passed, read)
+    trace.memos["surprise"] = done
+    return done
 
 
 def _judge(done: Surprises, passed: Pass, read: list[int]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +15,10 @@ from torch import Tensor
 
 import engine.probes
 from engine.trace import Trace
-from engine.types import Floats, Ints, Query, Result, Stack, Token
+from engine.types import Floats, Ints, Query, Request, Result, Stack, Token
 
 if TYPE_CHECKING:
+    from engine.models.families.spec import Ran
     from engine.models.loader import Loaded
 
 _PINNED = 64 << 20
@@ -35,7 +36,9 @@ class NotAnswerable(Exception):  # noqa: N818 - an outcome, told in the panel
 class Pass:
     """All a probe may look at: the loaded model, the trace, and what its tokens are.
 
-    `text` is what the tokens' offsets count in.
+    `text` is what the tokens' offsets count in, and `request` what was asked. A probe that runs
+    another text beside this one adds what that took to `beside`, and ends where `cancelled` says
+    so.
     """
 
     loaded: Loaded
@@ -43,6 +46,9 @@ class Pass:
     tokens: tuple[Token, ...]
     target_tokens: tuple[Token, ...]
     text: str = ""
+    request: Request | None = None
+    cancelled: Callable[[], bool] = lambda: False
+    beside: list[Ran] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +57,8 @@ class ProbeSpec:
 
     `needs` is empty where every model will do. With `last`, it is answered after all others, as it
     looks at what they have kept. With `slow`, it takes so long that the window is better given the
-    others' answers meanwhile.
+    others' answers meanwhile. `lends` names a memo that is forgotten as soon as nobody asks any
+    more, because it is as large as the trace itself.
 
     `answer` queues its work on the device and gives the result, whose arrays are filled when
     `wait_for` returns. What it can only say once it has seen numbers, it says in a function that it
@@ -64,6 +71,7 @@ class ProbeSpec:
     answer: Callable[[Pass, Any], Answer]
     last: bool = False
     slow: bool = False
+    lends: str = ""
 
 
 @cache

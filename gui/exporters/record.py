@@ -16,6 +16,7 @@ from typing import TypeAlias
 
 import numpy as np
 
+from engine.comparison import CompareResult
 from engine.latent.pictured import PictureResult
 from engine.paths import ROOT
 from engine.types import (
@@ -96,6 +97,9 @@ def _of(result: Result, options: FigureOptions) -> dict[str, object]:
         case AttentionResult(layer=layer, stack=stack):
             head = "all" if options.head is None else options.head
             return {"layer": layer, "head": head, "stack": stack, "scaling": options.scaling}
+        case CompareResult(layer=layer, head=head, one=one, other=other):
+            asked = {"context_a": one.context, "context_b": other.context}
+            return {"layer": layer, "head": head, **asked}
         case MosaicResult(stack=stack):
             return {"stack": stack, "scaling": options.scaling}
         case EmbeddingResult(layer=layer, stack=stack):

@@ -23,6 +23,8 @@ from engine.types import LatentPlane, ModelInfo, Pooling, Query, Result, Snapsho
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from gui.prompting import Prompt
+
 
 @dataclass(frozen=True, slots=True)
 class FigureOptions:
@@ -33,6 +35,8 @@ class FigureOptions:
     as a map, or as lines from the queries to the keys. `temperature` is that of the next tokens.
     `drawn` names a picture of states, empty the newest.
     `plane` is that of a latent space, `states` whose states it shows.
+    `contexts` stand before the text on either side of a comparison. `prompt` is the one that a task
+    wrote into the text, None where there is none.
     """
 
     layer: int | None = None
@@ -44,6 +48,8 @@ class FigureOptions:
     drawn: str = ""
     plane: LatentPlane = "own"
     states: Pooling = "tokens"
+    contexts: tuple[str, str] = ("", "")
+    prompt: Prompt | None = None
 
     def stack_of(self, model: ModelInfo) -> Stack:
         """The stack that is meant, of those `model` has."""

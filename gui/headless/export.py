@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from engine.errors import UserError
 from engine.models.catalogue import default, resolve
 from engine.models.store import acquire, open_spec
+from engine.tasks.taskfile import find_task
 from engine.types import ModelInfo, Request, Stack
+from gui.comparing import joined
 from gui.exporters.spec import check_applies, export, format_for
 from gui.figures.spec import FigureOptions, figure_specs
 from gui.headless.console import DONE, finish, say
 from gui.planes import layers_of, states_of
 from gui.precision import measure_at_once
+from gui.prompting import Choice, Prompt, write
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +37,10 @@ class Order:
     device: str = "auto"
     dtype: str = "auto"
     chat: bool = False
+    context: str | None = None
+    task: str | None = None
+    k: int = 4
+    seed: int = 0
 
 
 def run(order: Order) -> int:
@@ -45,6 +52,10 @@ def run(order: Order) -> int:
         If the order cannot be carried out. What can be told without the model is told at once.
     """
     format_for(order.out)
+    prompt = prompt_for(order)
+    if prompt is not None:
+        order = replace(order, text=prompt.text)
+    contexts = contexts_for(order)
     entry = resolve(order.model) if order.model is not None else default()
     source = open_spec(entry, finish(acquire(entry)))
     # Torch takes seconds to load; what is wrong with the order has been told by now.
@@ -54,7 +65,7 @@ def run(order: Order) -> int:
     info = finish(engine.load_steps(source, order.device, order.dtype))
     if measure_at_once(info):
         finish(engine.measure_steps())
-    options = options_for(order, info)
+    options = replace(options_for(order, info), prompt=prompt, contexts=contexts)
     queries = figure_specs()[order.view].queries(options, info)
     request = Request(1, engine.epoch, order.text, queries, target=order.target, chat=order.chat)
     snapshot = engine.answer(request)
@@ -62,6 +73,39 @@ def run(order: Order) -> int:
     if snapshot.notice:
         say(snapshot.notice)
     return DONE
+
+
+def prompt_for(order: Order) -> Prompt | None:
+    """The prompt of the task that was ordered; None for a view of another thing.
+
+    Raises
+    ------
+    UserError
+        If no task was named, or there is none of that name.
+    """
+    if order.view != "task":
+        return None
+    if order.task is None:
+        raise UserError(
+            "Cannot export task", "no task was named", "Give --task NAME, or a .toml file"
+        )
+    return write(find_task(order.task), Choice(k=order.k, seed=order.seed))
+
+
+def contexts_for(order: Order) -> tuple[str, str]:
+    """What stands before the text on either side of a comparison.
+
+    Raises
+    ------
+    UserError
+        If a comparison is ordered without a context.
+    """
+    context = joined(order.context or "", order.text)
+    if order.view == "compare" and not context:
+        raise UserError(
+            "Cannot export compare", "no context to compare the text under", "Give --context TEXT"
+        )
+    return "", context
 
 
 def options_for(order: Order, info: ModelInfo) -> FigureOptions:

@@ -10,13 +10,14 @@ import pytest
 import tinymodels
 import torch
 
-from engine import types
+from engine import comparison, types
 from engine.engine import Engine
 from engine.errors import Cancelled, UserError
 from engine.latent import values
 from engine.principal import principal_plane
 from engine.probes.embedding import typical
 from engine.probes.spec import probe_specs
+from engine.tasks import answers
 from engine.types import (
     AttentionQuery,
     EmbeddingQuery,
@@ -219,7 +220,7 @@ def test_massive_states_do_not_turn_the_picture() -> None:
 def test_every_probe_answers_a_query_of_its_own() -> None:
     known = {
         value
-        for module in (types, values)
+        for module in (answers, comparison, types, values)
         for value in vars(module).values()
         if isinstance(value, type) and issubclass(value, Query) and value is not Query
     }

@@ -13,9 +13,12 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
+from made_comparisons import answers, comparison
 from PySide6.QtCore import QObject, QTimer, Signal
 
+from engine.comparison import CompareQuery
 from engine.latent.values import PlaceQuery, PlaceResult
+from engine.tasks.answers import AnswersQuery
 from engine.types import (
     AttentionQuery,
     AttentionResult,
@@ -161,6 +164,10 @@ def _answer(query: Query, model: ModelInfo, tokens: tuple[Token, ...], text: str
         )
     if isinstance(query, PlaceQuery):
         return PlaceResult(query.picture, 4, normal(count, 2))
+    if isinstance(query, AnswersQuery):
+        return answers(query, model, tokens, dice)
+    if isinstance(query, CompareQuery):
+        return comparison(query, model, tokens, dice)
     if isinstance(query, MemoryQuery):
         return memory_result(count)
     return f"No answer is known to {type(query).__name__}."

@@ -6,11 +6,14 @@ from types import MappingProxyType
 
 import numpy as np
 from fakes import memory_result
+from made_comparisons import answers, comparison
 
+from engine.comparison import CompareQuery
 from engine.latent.pictured import PictureResult
 from engine.latent.projections.spec import Settings
 from engine.latent.quality import Quality
 from engine.latent.values import PictureQuery, PlaceQuery, PlaceResult
+from engine.tasks.answers import AnswersQuery
 from engine.types import (
     AttentionQuery,
     AttentionResult,
@@ -134,6 +137,10 @@ def answer(query: Query, info: ModelInfo, count: int, target: int, rng) -> Resul
                     {"fingerprint": "ab" * 32, "sha256": "cd" * 32, "date": "2026-01-01", "seed": 0}
                 ),
             )
+        case AnswersQuery():
+            return answers(query, info, tokens(WORDS[:1] * count), rng)
+        case CompareQuery():
+            return comparison(query, info, tokens(WORDS[:1] * count), rng)
         case MemoryQuery():
             return memory_result(count)
         case PictureQuery(name):

@@ -163,6 +163,9 @@ def test_wrong_usage_exits_2(run, words, tmp_path, monkeypatch):
         ("--view tokens --out {}/a.npz --text-file {}", "directory"),
         ("--view tokens --out {}/a.npz --model {}/none", "there is no such folder"),
         ("--view tokens --out {}/a.npz --model {}", "config.json"),
+        ("--view task --out {}/a.npz", "no task was named"),
+        ("--view task --out {}/a.npz --task nothing", "no task has that name"),
+        ("--view compare --out {}/a.npz", "Give --context TEXT"),
     ],
 )
 def test_what_fails_before_a_model_is_loaded_is_one_line(run, tmp_path, words, says):

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from made_comparisons import PROMPT
 from made_snapshots import HEADS, LATENT, LAYERS, SENTENCE, WIDTH, WORDS, model, snapshot
 from PIL import Image
 
@@ -24,7 +25,7 @@ from gui.figures.spec import FigureOptions, figure_specs
 T = len(WORDS)
 KEYS = sorted(figure_specs())
 SUFFIXES = tuple(format_specs())
-CHOSEN = FigureOptions(layer=3, head=2)
+CHOSEN = FigureOptions(layer=3, head=2, prompt=PROMPT)
 FIXED = {"date": "2026-01-02T03:04:05+00:00"}
 AWKWARD = 'a\0\x0b\ud800\ufffe<&>"$_^ \U0001f600'
 

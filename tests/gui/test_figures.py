@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from made_comparisons import PROMPT
 from made_snapshots import HEADS, LAYERS, WORDS, model, snapshot, tokens
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
@@ -27,7 +28,7 @@ from gui.view import view_specs
 
 KEYS = sorted(figure_specs())
 AWKWARD = ("犬", " 公園", "⟨F0 9F⟩", " שלום", "\x07", "\ud800", "\0", "😀", "हि", "\u202e", " $x$")
-CHOSEN = FigureOptions(layer=3, head=2)
+CHOSEN = FigureOptions(layer=3, head=2, prompt=PROMPT)
 
 
 def drawn(key, options=CHOSEN, info=None, words=WORDS, **changes):

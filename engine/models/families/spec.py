@@ -34,6 +34,15 @@ class Ran:
     reused: int
 
 
+def added(ran: Sequence[Ran]) -> Ran:
+    """What several took together."""
+    return Ran(
+        sum(one.passes for one in ran),
+        sum(one.suffix for one in ran),
+        sum(one.reused for one in ran),
+    )
+
+
 class Reader(ABC):
     """Runs one loaded model.
 
