@@ -32,6 +32,7 @@ from gui import layout, theme
 from gui.actions import Actions
 from gui.commands import targets
 from gui.controller import Controller
+from gui.mapper import Mapper
 from gui.picturer import Picturer
 from gui.places import Places
 from gui.precision import measure_at_once, sentence
@@ -130,7 +131,7 @@ class MainWindow(QMainWindow):
         self.setTabPosition(Qt.DockWidgetArea.AllDockWidgetAreas, QTabWidget.TabPosition.North)
         self.panels = {spec.key: self._make_panel(spec) for spec in view_specs()}
         self._picturer = Picturer(self)
-        self._workers = (Trainer(self), Writer(self), self._picturer)
+        self._workers = (Trainer(self), Writer(self), self._picturer, Mapper(self))
         self.commands = Actions(self)
         self._saver = QTimer(self)
         self._saver.setSingleShot(True)

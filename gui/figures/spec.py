@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 import gui.figures
 from engine.errors import UserError
 from engine.types import LatentPlane, ModelInfo, Pooling, Query, Result, Snapshot, Stack
+from gui.turning import HOME, Turn
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -32,7 +33,8 @@ class FigureOptions:
     heads in the numbers. `stack` None is the model's first. `picture` is how attention is drawn:
     as a map, or as lines from the queries to the keys. `temperature` is that of the next tokens.
     `drawn` names a picture of states, empty the newest.
-    `plane` is that of a latent space, `states` whose states it shows.
+    `plane` is that of a latent space, `states` whose states it shows; of three directions `turn` is
+    from where they are seen.
     """
 
     layer: int | None = None
@@ -44,6 +46,7 @@ class FigureOptions:
     drawn: str = ""
     plane: LatentPlane = "own"
     states: Pooling = "tokens"
+    turn: Turn = HOME
 
     def stack_of(self, model: ModelInfo) -> Stack:
         """The stack that is meant, of those `model` has."""
