@@ -11,10 +11,10 @@ from PySide6.QtCore import QSize
 from PySide6.QtGui import QColor, QImage
 
 from gui import theme
-from gui.turning import HOME, Turn, middle_of, seen_from
+from gui.turning import HOME, Turn, middle_of
 from gui.widgets.cloud import Cloud, Indices
 from gui.widgets.scatter_geometry import Points, Range
-from gui.widgets.splat import SHADES, splat
+from gui.widgets.splat import SHADES, Canvas
 
 _FAR = 1 << 24  # device pixels: further out nothing is seen
 _TOGETHER = 3.0  # pixels: of dots that lie so near to the nearest one, the one in front is meant
@@ -35,9 +35,14 @@ class DepthCloud(Cloud):
         super().__init__()
         self.centre = np.zeros(3)
         self.radius = 0.0
-        self._solid: NDArray[np.float32] | None = None
-        self._depth: NDArray[np.float32] = np.empty(0, np.float32)
+        self._given: NDArray[np.float32] = np.empty((0, 3), np.float32)
+        self._solid: NDArray[np.float32] | None = None  # the same round the centre, (3, N)
+        self._seen: NDArray[np.float32] = np.empty((3, 0), np.float32)  # across, up, to the eye
+        self._canvas: Canvas | None = None
         self._solid_key: tuple[object, ...] = ()
+        self._shades_key: tuple[object, ...] = ()
+        self._which: NDArray[np.uint8] = np.empty(0, np.uint8)
+        self._colours: NDArray[np.uint32] = np.empty(0, np.uint32)
 
     def set(self, xy: ArrayLike, categories: ArrayLike | None) -> bool:
         """Take other dots on a plane, see `Cloud.set`."""
@@ -50,13 +55,12 @@ class DepthCloud(Cloud):
     def set_solid(self, xyz: ArrayLike, categories: ArrayLike | None, turn: Turn = HOME) -> bool:
         """Take dots in space, (N, 3), seen from `turn`, see `Cloud.set`."""
         given = np.asarray(xyz, np.float32).reshape(-1, 3)
-        before, same = self._solid, False
-        if before is not None and before.shape == given.shape:
-            same = np.array_equal(before, given, equal_nan=True)
+        same = self._solid is not None and np.array_equal(given, self._given, equal_nan=True)
+        self._given = given
         if not same:
-            self._solid = given.copy()
             self.centre, self.radius = middle_of(given)
-        changed = super().set(self._seen(turn), categories)
+            self._solid = np.ascontiguousarray((given - self.centre.astype(np.float32)).T)
+        changed = super().set(self._look_from(turn), categories)
         if not same and not changed:
             self.version += 1
         self.box = None  # whoever shows it knows the ball
@@ -65,14 +69,14 @@ class DepthCloud(Cloud):
     def turn(self, turn: Turn) -> None:
         """Look at the dots from elsewhere; nothing but what is seen of them changes."""
         if self._solid is not None:
-            self.xy = self._seen(turn)
+            self.xy = self._look_from(turn)
             self.version += 1
 
-    def _seen(self, turn: Turn) -> Points:
+    def _look_from(self, turn: Turn) -> Points:
+        """What is seen of the dots, (N, 2); as pictures of fifty thousand allow, in float32."""
         assert self._solid is not None
-        seen = seen_from(turn, self._solid, self.centre)
-        self._depth = seen[:, 2].astype(np.float32)
-        return seen[:, :2]
+        self._seen = turn.matrix.astype(np.float32) @ self._solid
+        return self._seen[:2].T.astype(np.float64)
 
     def nearest(self, x: float, y: float, reach: float) -> int:
         """The dot nearest to a place in map units within `reach`, else −1; in front where some are.
@@ -85,7 +89,7 @@ class DepthCloud(Cloud):
         with np.errstate(over="ignore", invalid="ignore"):
             away = np.hypot(self.xy[:, 0] - x, self.xy[:, 1] - y)
             close = np.flatnonzero(away <= away[index] + reach * _TOGETHER / 12)
-        return int(close[np.argmax(self._depth[close])])
+        return int(close[np.argmax(self._seen[2, close])])
 
     def image(self, seen: Range, size: QSize, ratio: float, *, rough: bool = False) -> QImage:
         """The dots in the part that is seen; `rough` while it moves: a dot a pixel of the map."""
@@ -93,49 +97,59 @@ class DepthCloud(Cloud):
             return super().image(seen, size, ratio, rough=rough)
         if rough:
             ratio = min(ratio, 1.0)
-        key = (self.version, size, ratio, theme.current().dark, seen)
+        marked = self.found is not None or len(self.chosen) > 0
+        key = (self.version, size, ratio, theme.current().dark, seen, rough and marked)
         if self._image is None or key != self._solid_key:
-            self._image, self._solid_key = self._drawn(seen, size, ratio), key
+            self._image, self._solid_key = self._drawn(seen, size, ratio, rough), key
             self._key = ()  # of a plane nothing is drawn any more
         return self._image
 
-    def _drawn(self, seen: Range, size: QSize, ratio: float) -> QImage:
+    def _drawn(self, seen: Range, size: QSize, ratio: float, rough: bool) -> QImage:
         self.drawings += 1
         width, height = round(size.width() * ratio), round(size.height() * ratio)
         by = seen.scale * ratio
         with np.errstate(invalid="ignore", over="ignore"):
-            at = np.empty((len(self.xy), 2), np.float32)
-            np.multiply(self.xy[:, 0] - seen.x, by, out=at[:, 0], casting="same_kind")
-            np.multiply(self.xy[:, 1] - seen.y, -by, out=at[:, 1], casting="same_kind")
-            at += np.array([width / 2, height / 2], np.float32)
+            x = self._seen[0] * np.float32(by) + np.float32(width / 2 - seen.x * by)
+            y = self._seen[1] * np.float32(-by) + np.float32(height / 2 + seen.y * by)
+        depth = self._seen[2]
         radius, opacity = self._look()
-        grey = QColor(theme.current().muted).rgb() & 0xFFFFFF
-        which, colours = self._few_shades(grey)
-        dots = splat(
-            at,
-            self._depth,
+        canvas = self._canvas
+        if canvas is None or canvas.size != (width, height):
+            canvas = Canvas(width, height)
+        self._canvas = canvas if rough else None  # it is held while all moves
+        self._know_shades()
+        which, colours, strong = self._which, self._colours, None
+        marked = self.found is not None or len(self.chosen) > 0
+        if rough and marked:
+            which, colours, strong = self._with_marked(which, colours)
+        dots = canvas.splat(
+            x,
+            y,
+            depth,
             which,
             colours,
-            (width, height),
             radius=radius * ratio,
             opacity=opacity,
+            strong=strong,
         )
-        if self.found is not None or len(self.chosen):
-            grid = np.clip(np.nan_to_num(at, nan=2 * _FAR), -_FAR, _FAR).astype(np.int64)
-            order = np.argsort(self._depth, kind="stable")
+        if marked and not rough:
+            at = np.nan_to_num(np.stack([x, y], axis=1), nan=2 * _FAR)
+            grid = np.clip(at, -_FAR, _FAR).astype(np.int64)
+            order = np.argsort(depth, kind="stable")
             self._paint_marked(dots, grid, order, colours[which], ratio)
         self._dots = dots  # the image is made of its memory
         image = QImage(dots.data, width, height, 4 * width, _PREMULTIPLIED)
         image.setDevicePixelRatio(ratio)
         return image
 
-    def _few_shades(self, grey: int) -> tuple[NDArray[np.uint8], NDArray[np.uint32]]:
-        """Which of few colours each dot has, (N,), and the colours (K,); grey is the first."""
-        colours = [grey]
-        if not self.palette:
-            return np.zeros(len(self.xy), np.uint8), np.array(colours, np.uint32)
-        table: list[int] = []
-        for name in self.palette:
+    def _know_shades(self) -> None:
+        """Know which of few colours each dot has, (N,), and the colours (K,); grey is the first."""
+        grey = QColor(theme.current().muted).rgb() & 0xFFFFFF
+        key = (grey, self.palette, id(self._kinds))
+        if key == self._shades_key:
+            return
+        colours, table = [grey], []
+        for name in self.palette or ():
             shade = grey if name is None else QColor(name).rgb() & 0xFFFFFF
             if shade not in colours and len(colours) < SHADES:
                 colours.append(shade)
@@ -144,7 +158,25 @@ class DepthCloud(Cloud):
         which = np.zeros(len(kinds), np.uint8)
         known = (kinds >= 0) & (kinds < len(table))
         which[known] = np.array(table, np.uint8)[kinds[known]]
-        return which, np.array(colours, np.uint32)
+        self._which, self._colours, self._shades_key = which, np.array(colours, np.uint32), key
+
+    def _with_marked(
+        self, which: NDArray[np.uint8], colours: NDArray[np.uint32]
+    ) -> tuple[NDArray[np.uint8], NDArray[np.uint32], NDArray[np.bool_]]:
+        """Colours of the dots while all moves: chosen ones in the accent, without their ring."""
+        look, strong, which = theme.current(), np.zeros(len(which), np.bool_), which.copy()
+        # Where labels have colours, those that were found keep theirs.
+        for rows, name in (
+            (self.chosen, look.accent),
+            (self.found, "" if self.palette else look.text),
+        ):
+            if rows is None or not len(rows):
+                continue
+            strong[rows] = True
+            if name and len(colours) < SHADES:
+                which[rows] = len(colours)
+                colours = np.append(colours, np.uint32(QColor(name).rgb() & 0xFFFFFF))
+        return which, colours, strong
 
 
 _PREMULTIPLIED = QImage.Format.Format_ARGB32_Premultiplied

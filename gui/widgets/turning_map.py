@@ -24,12 +24,16 @@ from gui.widgets.depth_cloud import DepthCloud
 from gui.widgets.gizmo import paint_gizmo, paint_scale
 from gui.widgets.scatter import LIVELY, ScatterMap
 from gui.widgets.scatter_geometry import Box, LabelPlacer, Points, Range
+from gui.widgets.scatter_labels import paint_labels
 
 DEGREES = 0.4
 """How far a pixel of dragging turns, in degrees."""
 
 STEP = 5.0
 """How far an arrow key turns, in degrees."""
+
+OUTLINED = 64
+"""Of more points than these only the marked ones keep their ellipse while they are turned."""
 
 _ARROWS = {
     Qt.Key.Key_Left: (STEP, 0.0),
@@ -216,12 +220,32 @@ class TurningMap(ScatterMap):
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         placer = LabelPlacer(size.width(), size.height())
         self._paint_frame(painter, seen, placer)
-        if self.count <= LIVELY:
-            self.written = self._paint_points(painter, size, placer, None)
-            return
         at = seen.to_pixels(self._xy, size.width(), size.height())
         near: NDArray[np.bool_] = np.asarray(np.isfinite(at).all(axis=1))
+        # Smooth edges of lines are what takes longest, and nobody sees them while all moves.
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing, False)
+        if self._covariance is not None:
+            marks, outlined = self._marks, near
+            if self.count > OUTLINED:
+                outlined = np.zeros_like(near)
+                marked = [i for i in range(self.count) if i == marks.selected or i in marks.pinned]
+                outlined[marked] = near[marked]
+            paint.paint_ellipses(
+                painter, at, outlined, self._covariance, scale=seen.scale, marks=marks
+            )
         if self.joined:
             paint.paint_path(painter, at, size)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        paint.paint_group(painter, at, near, self.group.tokens)
         paint.paint_points(painter, at, near, self._marks, placer, large=self._large)
         self.written = {}
+        if self.count <= LIVELY:
+            self.written = paint_labels(
+                painter,
+                at,
+                near,
+                self._labels,
+                marks=self._marks,
+                placer=placer,
+                fitted=self._fitted,
+            )
