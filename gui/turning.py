@@ -70,7 +70,7 @@ def spread_from(turn: Turn, covariance: NDArray[np.floating]) -> Doubles:
     return seen
 
 
-def middle_of(xyz: NDArray[np.floating], share: float = 0.01) -> tuple[Doubles, float]:
+def middle_of(xyz: NDArray[np.floating], share: float = 0.02) -> tuple[Doubles, float]:
     """Round which point (3,) a cloud (N, 3) is turned, and the radius of nearly all of it.
 
     The radius leaves out `share` of the points, the farthest; 0 where there is none.

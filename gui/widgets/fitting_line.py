@@ -39,6 +39,7 @@ class FittingLine(QWidget):
         self.bar.setAccessibleName("Progress of fitting UMAP")
         self.button = QPushButton()
         self.button.setFont(theme.ui_font(theme.SMALL))
+        self.button.setFixedHeight(22)  # the map needs the room
         self.button.clicked.connect(self._press)
         row = QHBoxLayout(self)
         row.setContentsMargins(8, 0, 8, 2)

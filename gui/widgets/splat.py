@@ -94,9 +94,10 @@ class Canvas:
         farthest, nearest = depth.min(), depth.max()
         share = (depth - farthest) / np.float32(float(nearest - farthest) or 1.0)
         counts = np.rint((FAINT + (1 - FAINT) * share) * _PARTS)
+        level = (1 + share * (_NEAREST - 2)).astype(np.uint16)
         if strong is not None:
-            share[strong], counts[strong] = 1, _STRONG * _PARTS
-        packed = (1 + share * (_NEAREST - 1)).astype(np.uint16) * np.uint16(SHADES) + shades
+            level[strong], counts[strong] = _NEAREST, _STRONG * _PARTS
+        packed = level * np.uint16(SHADES) + shades
         order = np.argsort(packed, kind="stable")
         held, front, cover = self._cleared(wide * high)
         front[at[order]] = packed[order]  # of several in one pixel the last stays
