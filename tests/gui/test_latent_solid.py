@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import replace
-from types import MappingProxyType
+from types import MappingProxyType, SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,9 +14,10 @@ from PySide6.QtWidgets import QLayout
 from test_plane_choice import PLAIN, choose
 from windows import make_window
 
+from engine.errors import UserError
 from engine.types import Failure, JobDone, LatentQuery, LatentResult, Progress
 from gui.figures import latent as figure
-from gui.mapping import MapChoice, MapMade
+from gui.mapping import MapChoice, MapMade, map_job
 from gui.session import Session
 from gui.turning import Turn, middle_of, seen_from
 from gui.views.latent import VIEW
@@ -354,3 +355,18 @@ def test_a_failure_and_a_cancelled_job_are_said_above_the_map(window, qtbot):
     view.bending.line.button.click()
     view.bending.line.button.click()
     assert bridge.cancelled == ["map 2", "map 3"]
+
+
+@pytest.mark.parametrize(
+    ("loaded", "why"),
+    [
+        (None, "no longer the model that is open"),
+        (SimpleNamespace(info=model_info(fingerprint="1" * 64)), "no longer the model"),
+        (SimpleNamespace(info=model_info(), spaces={}, sentence_spaces={}), "no latent space"),
+    ],
+)
+@pytest.mark.parametrize("states", ["tokens", "mean"])
+def test_the_job_says_what_is_not_there_any_more(loaded, why, states):
+    choice = MapChoice("Builtin", "0" * 64, 4, states)
+    with pytest.raises(UserError, match=why):
+        next(map_job(choice)(SimpleNamespace(loaded=loaded)))
