@@ -28,9 +28,14 @@ Stack = Literal["encoder", "decoder", "cross"]
 """Which attention of a model is meant. A model with one stack only has its own."""
 
 
-LatentPlane = Literal["own", "components"] | tuple[int, int]
-"""Which plane of a latent space is drawn: the one it was made with, the first two principal
-components of its reference μ, or two of its dimensions, counted from 0."""
+LatentPlane = (
+    Literal["own", "components", "three components", "umap"]
+    | tuple[int, int]
+    | tuple[int, int, int]
+)
+"""Which picture of a latent space is drawn: the plane it was made with, the first two or three
+principal components of its reference μ, the UMAP of those, or two or three of its dimensions,
+counted from 0."""
 
 
 Pooling = Literal["tokens", "mean", "last"]
@@ -290,7 +295,9 @@ class LatentResult(Result):
     covariance after the picture's projection. `reference` (N, 2) are held-out states under the same
     projection, `labels` indexes `label_names` (N,). `card` holds the space's measured figures.
     `axes` (Z, 2) are the projection's orthonormal columns, which lead from a point of the picture
-    back into the space; None where they are not told. `plane` is the picture that is shown; the
+    back into the space; None where they are not told. A picture of three directions has 3 in place
+    of each of these 2. That of UMAP has no axes, and its `covariance` is NaN: it is not linear.
+    `plane` is the picture that is shown; the
     space's own is the first two dimensions of μ, or the first two principal components of the
     reference μ: the card's ``plane`` says which. `planes` says whether there are others than that.
     `texts` (N,) are excerpts of what the reference states are from, or empty; in those of tokens

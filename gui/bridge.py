@@ -18,6 +18,7 @@ from PySide6.QtCore import QObject, Qt, Signal, Slot
 from engine.opening import Opening
 from engine.runner import Event, Job, Runner
 from engine.types import Failure, JobDone, ModelInfo, Progress, Request, Snapshot
+from gui.mapping import MapChoice, map_job
 from gui.picturing import PictureChoice, picture_job
 from gui.training import TrainingChoice, training_job
 from gui.writing import WritingChoice, writing_job
@@ -105,6 +106,13 @@ class Bridge(QObject):
         job = f"picture {next(self._numbers)}"
         self._jobs[job] = choice.title
         self._runner.start_job(job, picture_job(choice))
+        return job
+
+    def fit_map(self, choice: MapChoice) -> str:
+        """Fit the UMAP of a latent space; the job's value is a `MapMade`."""
+        job = f"map {next(self._numbers)}"
+        self._jobs[job] = "UMAP of μ"
+        self._runner.start_job(job, map_job(choice))
         return job
 
     def pause_job(self, name: str) -> None:

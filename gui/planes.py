@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from engine.types import LatentResult, ModelInfo, Pooling
+from engine.types import LatentPlane, LatentResult, ModelInfo, Pooling
 
 _SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 
@@ -36,17 +36,31 @@ def own_is_plain(result: LatentResult) -> bool:
     return result.mu.shape[-1] == 2 or said.startswith("first two dimensions")
 
 
-def axis_names(result: LatentResult) -> tuple[str, str]:
-    """What the axes of the plane that is shown are called, across and up."""
-    plane = result.plane
-    if plane == "own":
-        plane = (0, 1) if own_is_plain(result) else "components"
-    if isinstance(plane, tuple):
-        return dimension(plane[0]), dimension(plane[1])
-    return "PC 1 of μ", "PC 2 of μ"
+def _plane(result: LatentResult) -> LatentPlane:
+    """The plane that is shown; where it is the space's own, which that is."""
+    if result.plane != "own":
+        return result.plane
+    return (0, 1) if own_is_plain(result) else "components"
+
+
+def axis_names(result: LatentResult) -> tuple[str, str] | tuple[str, str, str]:
+    """What the axes that are shown are called: across and up, or those of three directions."""
+    plane = _plane(result)
+    if plane == "three components":
+        return "PC 1", "PC 2", "PC 3"
+    if plane == "umap":
+        return "UMAP 1 of μ", "UMAP 2 of μ"
+    if isinstance(plane, str):
+        return "PC 1 of μ", "PC 2 of μ"
+    if len(plane) == 3:
+        return dimension(plane[0]), dimension(plane[1]), dimension(plane[2])
+    return dimension(plane[0]), dimension(plane[1])
 
 
 def said(result: LatentResult) -> str:
     """The plane that is shown, for a caption."""
-    across, up = axis_names(result)
-    return "first two PCs" if across.startswith("PC") else f"{across} and {up}"
+    plane = _plane(result)
+    if not isinstance(plane, str):
+        *first, last = (dimension(index) for index in plane)
+        return f"{', '.join(first)} and {last}"
+    return {"umap": "UMAP", "three components": "first three PCs"}.get(plane, "first two PCs")

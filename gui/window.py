@@ -30,6 +30,7 @@ from gui import layout, theme
 from gui.actions import Actions
 from gui.commands import targets
 from gui.controller import Controller
+from gui.mapper import Mapper
 from gui.measurer import Measurer
 from gui.picturer import Picturer
 from gui.places import Places
@@ -129,7 +130,8 @@ class MainWindow(QMainWindow):
         self.panels = {spec.key: self._make_panel(spec) for spec in view_specs()}
         self._picturer = Picturer(self)
         self._measurer = Measurer(self)
-        self._workers = (Trainer(self), Writer(self), self._picturer, self._measurer)
+        jobs = Trainer(self), Writer(self), Mapper(self)
+        self._workers = (*jobs, self._picturer, self._measurer)
         self.commands = Actions(self)
         self._saver = QTimer(self)
         self._saver.setSingleShot(True)

@@ -23,6 +23,7 @@ from torch import Tensor
 from engine.errors import UserError
 from engine.latent import card as cards
 from engine.latent import planes
+from engine.latent.bent import Bent, kept_on_disk
 from engine.latent.card import Card
 from engine.latent.pca import Pca
 from engine.latent.planes import Picture
@@ -73,7 +74,7 @@ class Space:
     points: Floats | None = None
     texts: tuple[str, ...] = ()
     figures: Mapping[str, object] = field(init=False)
-    _pictures: dict[LatentPlane, Picture] = field(init=False, default_factory=dict)
+    _pictures: dict[LatentPlane, Picture | Bent] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         for array in (self.reference, self.labels, self.seen, self.points):
@@ -100,25 +101,35 @@ class Space:
 
     def project(self, z: Tensor) -> Tensor:
         """Points (T, Z) in the space's own picture, (T, 2)."""
-        return self.picture().project(z)
+        return self._own.project(z)
 
     def covariance(self, logvar: Tensor) -> Tensor:
         """Covariance (T, 2, 2) in the space's own picture of posteriors with ln σ² (T, Z)."""
-        return self.picture().covariance(logvar)
+        return self._own.covariance(logvar)
 
-    def picture(self, plane: LatentPlane = "own") -> Picture:
+    @property
+    def _own(self) -> Picture:
+        return Picture("own", self.origin, self.axes, self.reference)
+
+    def picture(self, plane: LatentPlane = "own") -> Picture | Bent:
         """The picture of a plane, made once; the space's own where it has no such plane.
 
-        Other planes than its own need the reference's μ (`points`).
+        Other planes than its own need the reference's μ (`points`), and that of UMAP must have been
+        fitted, now or by an earlier run of the program (`bent.bent_steps`).
         """
         known = self._pictures.get(plane)
         if known is None:
-            if plane == "own":
-                known = Picture("own", self.origin, self.axes, self.reference)
+            if plane == "umap":
+                known = None if self.points is None else kept_on_disk(self.points)
             else:
-                known = planes.picture_of(plane, self.points, self.origin) or self.picture()
+                known = planes.picture_of(plane, self.points, self.origin)
+            known = known or (self._own if plane == "own" else self.picture())
             self._pictures[plane] = known
         return known
+
+    def keep_picture(self, picture: Bent) -> None:
+        """Show `picture` from now on where its plane is wanted."""
+        self._pictures[picture.plane] = picture
 
     def save(self, path: Path) -> None:
         """Write the space to one file, whole or not at all.

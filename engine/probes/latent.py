@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from engine.latent.bent import Bent
 from engine.latent.context_sentences import Sentence, pooled_states, sentences_of
 from engine.latent.planes import Picture
 from engine.latent.space import Space
@@ -19,8 +20,8 @@ from engine.types import LatentPlane, LatentQuery, LatentResult, Pooling
 class Posteriors:
     """q(z|x) of the tokens so far: `mu`, `logvar` (t, Z), and its picture.
 
-    `xy` (t, 2) and `covariance` (t, 2, 2) are those of the picture of `plane`. `encoded` counts the
-    rows that were ever encoded.
+    `xy` (t, C) and `covariance` (t, C, C) are those of the picture of `plane`, which draws C
+    directions. `encoded` counts the rows that were ever encoded.
     """
 
     mu: Tensor
@@ -41,11 +42,12 @@ class Posteriors:
         self.mu, self.logvar = torch.cat([self.mu, mu]), torch.cat([self.logvar, logvar])
         self.encoded += len(states)
 
-    def show(self, picture: Picture) -> None:
+    def show(self, picture: Picture | Bent) -> None:
         """Project what `picture` has not shown yet."""
         if picture.plane != self.plane:
-            self.plane = picture.plane
-            self.xy, self.covariance = self.xy[:0], self.covariance[:0]
+            self.plane, size = picture.plane, picture.size
+            self.xy = self.xy.new_zeros(0, size)
+            self.covariance = self.covariance.new_zeros(0, size, size)
         done = len(self.xy)
         if done < len(self.mu):
             self.xy = torch.cat([self.xy, picture.project(self.mu[done:])])
@@ -163,7 +165,7 @@ def _result(
         labels=space.labels,
         label_names=space.label_names,
         card=space.figures,
-        axes=to_numpy(picture.axes),
+        axes=None if isinstance(picture, Bent) else to_numpy(picture.axes),
         plane=picture.plane,
         planes=space.points is not None,
         texts=space.texts,

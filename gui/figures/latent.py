@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -10,7 +11,8 @@ from engine.types import Floats, LatentQuery, LatentResult, ModelInfo, Query, Sn
 from gui.figures import colour, lettering, style
 from gui.figures.numbers import plain, text_array
 from gui.figures.spec import Arrays, FigureOptions, FigureSpec, answer_to
-from gui.planes import SENTENCES, axis_names, layers_of, states_of
+from gui.planes import SENTENCES, axis_names, layers_of, said, states_of
+from gui.turning import Turn, middle_of, seen_from, spread_from
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -51,17 +53,23 @@ def draw(figure: Figure, snapshot: Snapshot, options: FigureOptions) -> None:
     left = style.MARGIN + 0.5
     style.sized(figure, left + _SIDE + style.MARGIN, top + _SIDE + 0.66, title)
     on = style.axes(figure, left, top, _SIDE, _SIDE)
-    _limits(on, found)
-    cloud = found.reference
+    seen, names = _seen(found, options.turn), axis_names(found)
+    _limits(on, seen)
+    cloud = seen.reference
     dots = on.scatter(cloud[:, 0], cloud[:, 1], s=2, color=_CLOUD, linewidths=0, zorder=1)
     dots.set_rasterized(len(cloud) > _OUTLINED)
-    _ellipses(on, found)
-    _path(on, found.xy)
-    style.points(on, found.xy, labels)
-    across, up = axis_names(found)
-    if across.startswith("PC"):
+    if seen.linear:
+        _ellipses(on, seen)
+    _path(on, seen.xy)
+    style.points(on, seen.xy, labels)
+    if len(names) == 3:
+        _axes_in_space(on, options.turn, names)
+        on.set(xlabel=f"{said(found)}, seen from {options.turn.said}")
+    elif names[0].startswith("PC"):
         across, up = (f"{which} principal component of μ" for which in ("first", "second"))
-    on.set(xlabel=across, ylabel=up)
+        on.set(xlabel=across, ylabel=up)
+    else:
+        on.set(xlabel=names[0], ylabel=names[1])
     handles = [
         Line2D([], [], marker="o", markersize=3, color=style.PATH, label="μ, in reading order"),
         Line2D([], [], marker="o", markersize=8, ls="", mfc="#e8d5c0", mec=colour.ACCENT, mew=0.5),
@@ -69,7 +77,49 @@ def draw(figure: Figure, snapshot: Snapshot, options: FigureOptions) -> None:
     ]
     handles[1].set_label("1 σ of q(z | x)")
     handles[2].set_label(f"{len(found.reference)} reference states")
+    if not seen.linear:
+        del handles[1]
     figure.legend(handles=handles, loc="lower left", ncols=3, bbox_to_anchor=(0.02, 0.0))
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What is drawn on the page: places (T, 2) and (N, 2), and covariances (T, 2, 2)."""
+
+    xy: Floats
+    covariance: Floats
+    reference: Floats
+
+    @property
+    def linear(self) -> bool:
+        """Whether there are covariances, as in every picture but UMAP."""
+        return not len(self.covariance) or bool(np.isfinite(self.covariance).any())
+
+
+def _seen(found: LatentResult, turn: Turn) -> _Seen:
+    """The picture as it is; of three directions what is seen of them, as on the screen."""
+    if found.xy.shape[1] == 2:
+        return _Seen(found.xy, found.covariance, found.reference)
+    centre, _ = middle_of(found.reference)
+    xy, reference = (
+        seen_from(turn, points, centre)[:, :2].astype(np.float32)
+        for points in (found.xy, found.reference)
+    )
+    return _Seen(xy, spread_from(turn, found.covariance).astype(np.float32), reference)
+
+
+def _axes_in_space(on: Axes, turn: Turn, names: tuple[str, ...]) -> None:
+    """Draw where the three axes point, in the lower left corner; those that point away fainter."""
+    foot, arm = np.array([0.11, 0.11]), 0.07
+    for across, up, near, name in zip(*turn.matrix, names, strict=True):
+        away = np.array([across, up])
+        length = float(np.hypot(across, up))
+        beyond = away / length if length > 0.12 else np.array([0.0, 1.0])
+        ink = colour.MUTED if near < -0.05 else colour.INK
+        told: dict[str, Any] = {"transform": on.transAxes, "color": ink, "zorder": 7}
+        on.plot(*np.stack([foot, foot + arm * away]).T, lw=0.8, marker="o", ms=1.5, **told)
+        x, y = foot + arm * away + 0.035 * beyond
+        on.text(x, y, name, fontsize=style.SMALL, ha="center", va="center", **told)
 
 
 def _texts(snapshot: Snapshot, found: LatentResult) -> list[str]:
@@ -81,9 +131,11 @@ def _short(text: str, most: int = 28) -> str:
     return text if len(text) <= most else text[: most - 1].rstrip() + "…"
 
 
-def _limits(on: Axes, found: LatentResult) -> None:
+def _limits(on: Axes, found: _Seen) -> None:
     """Show the tokens and nearly all of the cloud, one unit as long in both directions."""
-    spread = np.sqrt(np.einsum("tii->ti", found.covariance))  # (T, 2)
+    spread = np.zeros_like(found.xy)  # (T, 2)
+    if found.linear:
+        spread = np.sqrt(np.einsum("tii->ti", found.covariance))
     points = np.concatenate([found.xy - spread, found.xy + spread])
     if len(found.reference):
         # A handful of far outliers shall not shrink everything else to a dot.
@@ -97,7 +149,7 @@ def _limits(on: Axes, found: LatentResult) -> None:
     )
 
 
-def _ellipses(on: Axes, found: LatentResult) -> None:
+def _ellipses(on: Axes, found: _Seen) -> None:
     """Draw one standard deviation of each posterior, in the picture's plane."""
     from matplotlib.collections import EllipseCollection
 
@@ -150,10 +202,17 @@ def arrays(snapshot: Snapshot, options: FigureOptions) -> Arrays:
     """`mu`, `logvar` (T, Z), `xy` (T, 2), `covariance` (T, 2, 2), the reference, and `layer`.
 
     `reference` (N, 2) are held-out states in the same picture, `labels` (N,) says which of
-    `label_names` each belongs to.
+    `label_names` each belongs to, `axis_names` what the axes are called. Of three directions each 2
+    is a 3, and what is drawn of a place p are the first two of `rotation` (3, 3) · (p − `centre`).
+    `covariance` is NaN in the UMAP picture, which is not linear.
     """
     found = _answer(snapshot, options)
+    turned = {}
+    if found.xy.shape[1] == 3:
+        turned = {"rotation": options.turn.matrix, "centre": middle_of(found.reference)[0]}
     return {
+        **turned,
+        "axis_names": text_array(axis_names(found)),
         "mu": found.mu,
         "logvar": found.logvar,
         "xy": found.xy,
@@ -169,7 +228,7 @@ def table(snapshot: Snapshot, options: FigureOptions) -> list[list[object]]:
     """A row for each token, or sentence: its place, its posterior's mean and log-variance."""
     found = _answer(snapshot, options)
     size = found.mu.shape[1]
-    header: list[object] = ["position", "id", "token", "x", "y"]
+    header: list[object] = ["position", "id", "token", *"xyz"[: found.xy.shape[1]]]
     told: list[list[object]] = [[token.id, token.text] for token in snapshot.tokens]
     if found.sentences:
         header[1:3] = ["sentence"]

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 import gui.figures
 from engine.errors import UserError
 from engine.types import LatentPlane, ModelInfo, Pooling, Query, Result, Snapshot, Stack
+from gui.turning import HOME, Turn
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -34,7 +35,8 @@ class FigureOptions:
     heads in the numbers. `stack` None is the model's first. `picture` is how attention is drawn:
     as a map, or as lines from the queries to the keys. `temperature` is that of the next tokens.
     `drawn` names a picture of states, empty the newest.
-    `plane` is that of a latent space, `states` whose states it shows.
+    `plane` is that of a latent space, `states` whose states it shows; of three directions `turn` is
+    from where they are seen.
     `contexts` stand before the text on either side of a comparison. `prompt` is the one that a task
     wrote into the text, None where there is none.
     """
@@ -48,6 +50,7 @@ class FigureOptions:
     drawn: str = ""
     plane: LatentPlane = "own"
     states: Pooling = "tokens"
+    turn: Turn = HOME
     contexts: tuple[str, str] = ("", "")
     prompt: Prompt | None = None
 

@@ -31,15 +31,17 @@ from gui.glossary import tip
 from gui.planes import SENTENCES, axis_names, said
 from gui.session import Session
 from gui.view import View, ViewSpec
+from gui.widgets.bending import Bending
 from gui.widgets.cloud_search import CloudSearch
 from gui.widgets.decoding import Decoding
 from gui.widgets.group_line import GroupLine
 from gui.widgets.label_legend import LabelLegend
 from gui.widgets.lasso import Group
+from gui.widgets.latent_plane import place_said, seen_as_plane
 from gui.widgets.legend import number
 from gui.widgets.plane_choice import PlaneChoice
-from gui.widgets.scatter import ScatterMap
 from gui.widgets.token_axis import Marks, token_label
+from gui.widgets.turning_map import TurningMap
 
 
 def nearest_layer(layers: Sequence[int], layer: int) -> int | None:
@@ -117,7 +119,8 @@ class LatentView(View):
             "such as the book it is from.</p>"
         )
         self.plane = PlaneChoice()
-        self.map = ScatterMap("Latent space, path of the context", joined=True)
+        self.bending = Bending(self)
+        self.map = TurningMap("Latent space, path of the context", joined=True)
         self.map.set_readout(self.read_out)
         self.map.set_cloud_readout(self.read_dot)
         self.map.lasso_button.show()
@@ -157,6 +160,7 @@ class LatentView(View):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(0)
         layout.addWidget(self._head)
+        layout.addWidget(self.bending.line)
         layout.addWidget(self.legend)
         layout.addWidget(middle, 1)
         layout.addWidget(self.decoding.foot)
@@ -166,7 +170,9 @@ class LatentView(View):
 
         self.layers.activated.connect(lambda _: self.queriesChanged.emit())
         self.colours.toggled.connect(self._colour)
+        self.plane.changed.connect(lambda: self.bending.choose(self.plane.plane))
         self.plane.changed.connect(self.queriesChanged)
+        self.map.turned.connect(self._show_turned)
         self.decoding.changed.connect(self.queriesChanged)
         self.legend.chosen.connect(self._show_only)
         self.search.changed.connect(lambda: self.map.set_found(self.search.found))
@@ -234,11 +240,13 @@ class LatentView(View):
         self.map.set_large(result.ranges is not None)
         self.map.set_axes(*axis_names(result))
         self.plane.set_result(result)
+        self.bending.take(result, self.plane.plane, snapshot.model)
         if before is not None and _picture(before) != _picture(result):
             self.map.by_hand = False  # the part that was looked at was one of another picture
         if before is None or before.reference is not result.reference:
             self.map.set_cloud(result.reference, _categories(result))
-        self.map.set_points(result.xy, self._labels, result.covariance)
+        spread = result.covariance if result.plane != "umap" else None
+        self.map.set_points(result.xy, self._labels, spread)
         if before is None or before.label_names != result.label_names:
             self._only = None
             self.legend.set_names(result.label_names)
@@ -263,6 +271,7 @@ class LatentView(View):
             layer=self.layer,
             plane=self.plane.plane,
             states=self.states,
+            turn=self.map.turn,
         )
 
     def caption(self) -> str:
@@ -325,12 +334,8 @@ class LatentView(View):
         result = self._result
         if result is None or index >= len(self._labels):
             return ""
-        x, y = (number(float(value)) for value in result.xy[index])
-        with np.errstate(invalid="ignore"):
-            spread = np.sqrt(np.diagonal(result.covariance[index]))
-        across, up = (number(float(value)) for value in spread)
         what = "token" if result.ranges is None else "sentence"
-        return f"{self._labels[index]}, {what} {index}\nμ = ({x}, {y})\nσ = ({across}, {up})"
+        return f"{self._labels[index]}, {what} {index}\n{place_said(result, index)}"
 
     def read_dot(self, index: int) -> str:
         """Say what a reference state is from, and its label."""
@@ -387,13 +392,22 @@ class LatentView(View):
         """Let points be decoded in a space of tokens: a sentence's state is put nowhere."""
         decoding, able = self.decoding, result.ranges is None
         if able:
-            decoding.set_latent(result)
+            decoding.set_latent(self._as_plane(result))
         elif decoding.toggle.isChecked() or decoding.way.currentIndex():
             decoding.toggle.setChecked(False)
             decoding.way.setCurrentIndex(0)
             decoding.refresh()
         decoding.toggle.setVisible(able)
         decoding.way.setVisible(able)
+
+    def _as_plane(self, result: LatentResult) -> LatentResult:
+        """What is seen of an answer: of three directions the plane that they are turned to."""
+        return seen_as_plane(result, self.map.turn, self.map.seen_places())
+
+    def _show_turned(self) -> None:
+        """What is marked on the map is turned with it."""
+        if self._result is not None and self._result.ranges is None:
+            self.decoding.set_latent(self._as_plane(self._result))
 
     def focusInEvent(self, event: QFocusEvent) -> None:
         """Hand the focus to the map, which the keys are for."""

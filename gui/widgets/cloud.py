@@ -216,19 +216,36 @@ class Cloud:
         )
         order = self._order[near[self._order]]
         shades = self._shades(QColor(colours.muted).rgb() & 0xFFFFFF)
-        searched = self.found is not None
-        radius = 2.0 if len(self.xy) < FEW else 1.2
-        if len(self.xy) > MANY and not self.palette:
-            radius = 0.8
-        opacity = 0.5 if self.palette else 0.3
+        radius, opacity = self._look()
         part = geometry.rasterise(
             at[order].astype(np.float64),
             width,
             height,
             shades[order],
             radius=radius * ratio,
-            opacity=opacity / 2 if searched else opacity,
+            opacity=opacity,
         )
+        self._paint_marked(part, at, order, shades, ratio)
+        return part
+
+    def _look(self) -> tuple[float, float]:
+        """Radius in pixels and opacity of a dot."""
+        radius = 2.0 if len(self.xy) < FEW else 1.2
+        if len(self.xy) > MANY and not self.palette:
+            radius = 0.8
+        opacity = 0.5 if self.palette else 0.3
+        return radius, opacity / 2 if self.found is not None else opacity
+
+    def _paint_marked(
+        self,
+        part: NDArray[np.uint32],
+        at: Indices,
+        order: Indices,
+        shades: NDArray[np.uint32],
+        ratio: float,
+    ) -> None:
+        """Draw what was chosen and found over the others, at device pixels `at`, in an order."""
+        colours = theme.current()
         marked = np.zeros(len(self.xy), np.bool_)
         marked[self.chosen] = True
         chosen = order[marked[order]]
@@ -246,7 +263,6 @@ class Cloud:
                 else np.full(len(found), QColor(colours.text).rgb() & 0xFFFFFF, np.uint32)
             )
             _over(part, at[found], ink, FOUND * ratio)
-        return part
 
     def _shades(self, grey: int) -> NDArray[np.uint32]:
         """The colour of each dot, (N,) of ``0xRRGGBB``."""

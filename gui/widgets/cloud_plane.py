@@ -68,8 +68,11 @@ class CloudPlane(Plane):
     def set_cloud(self, xy: ArrayLike, categories: ArrayLike | None = None) -> None:
         """Draw dots behind the points: (N, 2) positions, and (N,) a category index of each."""
         before = len(self.cloud)
-        if not self.cloud.set(xy, categories):
-            return
+        if self.cloud.set(xy, categories):
+            self._cloud_changed(before)
+
+    def _cloud_changed(self, before: int) -> None:
+        """There are other dots, where there were so many `before`."""
         self._cloud_under_mouse = -1
         if len(self.cloud) != before and len(self.group.cloud):
             self.choose((), self.group.tokens)

@@ -41,6 +41,10 @@ _FORMULA = (
     "p(next | x̂), what follows that token. The context is not run again.</p>"
 )
 _AIM = "Move the mouse over the map to decode what lies there; a click holds the point."
+_AIM_AT_DOT = (
+    "UMAP bends the space, so that a place between the dots stands for no one point: point at a "
+    "dot to decode that reference state's μ, or select a token."
+)
 _NO_POINT = (
     "Click the map, select a token or choose a cell of a walk: the model goes on from there."
 )
@@ -317,7 +321,8 @@ class Decoding(QObject):
         asked = shown if page == TOKENS else None
         self._want(self._mouse, self._query((asked,), 10) if asked is not None else None)
         if shown is None:
-            self.bars.set_rows((), _AIM if self.toggle.isChecked() else _NO_POINT)
+            aim = _AIM if latent is None or latent.axes is not None else _AIM_AT_DOT
+            self.bars.set_rows((), aim if self.toggle.isChecked() else _NO_POINT)
         if self.side.texts.isVisibleTo(self.side):
             rows = nearest_texts(latent, shown) if latent and shown is not None else ()
             self.side.texts.set_rows(rows)
@@ -336,11 +341,16 @@ class Decoding(QObject):
     def point_at(self, position: QPointF) -> Point | None:
         """The point of the space under a place on the map; None where it cannot be told.
 
-        Dimensions that the picture does not show are those of the selected token's μ, else 0.
+        Dimensions that the picture does not show are those of the selected token's μ, else 0. In a
+        picture without axes only the dots stand for points.
         """
         latent, seen = self._latent, self._map.seen
         if latent is None or seen is None:
             return None
+        if latent.axes is None:
+            dot, mu = self._map.dot_at(position), latent.reference_mu
+            known = mu is not None and 0 <= dot < len(mu)
+            return tuple(mu[dot].tolist()) if mu is not None and known else None
         here = seen.to_map(position.x(), position.y(), self._map.width(), self._map.height())
         return into_space(latent, self._selected(), here)
 

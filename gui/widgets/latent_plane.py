@@ -7,11 +7,15 @@ along A. Shape letters: P points, Z latent width.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from engine.latent.paths import Point
-from engine.types import LatentResult
+from engine.types import Floats, LatentResult
+from gui.turning import Turn
+from gui.widgets.legend import number
 
 Place = tuple[float, float]
 
@@ -40,4 +44,32 @@ def same_space(one: LatentResult, other: LatentResult) -> bool:
     """Whether two answers are of one space, so that a point of one is a point of the other."""
     if one.layer != other.layer or one.mu.shape[1] != other.mu.shape[1]:
         return False
+    mu, other_mu = one.reference_mu, other.reference_mu
+    if mu is not None and other_mu is not None:  # the same in every picture of a space
+        return mu is other_mu or np.array_equal(mu, other_mu)
     return one.reference is other.reference or np.array_equal(one.reference, other.reference)
+
+
+def seen_as_plane(latent: LatentResult, turn: Turn, seen: NDArray[np.floating]) -> LatentResult:
+    """The plane that a picture of three axes shows from one side; its tokens are `seen` at (T, 2).
+
+    Orthographic, what is seen of three orthonormal axes A is A·Rᵀ with the first two rows of the
+    rotation R: again a plane with two orthonormal axes. Of the reference only the μ remain.
+    """
+    if latent.axes is None or latent.axes.shape[1] != 3:
+        return latent
+    axes = (latent.axes @ turn.matrix[:2].T).astype(np.float32)
+    return replace(latent, xy=seen.astype(np.float32), axes=axes)
+
+
+def place_said(latent: LatentResult, index: int) -> str:
+    """Where a token or sentence lies in a picture, and its σ along each axis where it has one."""
+
+    def listed(values: Floats) -> str:
+        return f"({', '.join(number(float(value)) for value in values)})"
+
+    if latent.plane == "umap":
+        return f"UMAP of μ at {listed(latent.xy[index])}"
+    with np.errstate(invalid="ignore"):
+        spread = np.sqrt(np.diagonal(latent.covariance[index]))
+    return f"μ = {listed(latent.xy[index])}\nσ = {listed(spread)}"

@@ -147,6 +147,10 @@ class Plane(QWidget):
             self.by_hand = True
             self.go_to(self._goal.moved(by.x(), by.y()), animated=False)
 
+    def drag(self, by: QPointF, keys: Qt.KeyboardModifier) -> None:
+        """The mouse was moved by so many pixels with its button and these keys down."""
+        self.pan(by)
+
     def go_to(self, goal: Range, *, animated: bool) -> None:
         """Show `goal`, by a short motion where one is wanted and allowed."""
         self._motion.stop()
@@ -181,7 +185,7 @@ class Plane(QWidget):
             self.panning = moved.manhattanLength() >= QApplication.startDragDistance()
         if self.panning:
             self._pressed = here
-            self.pan(moved)
+            self.drag(moved, event.modifiers())
 
     def mouseReleaseEvent(self, event: QMouseEvent) -> None:
         """Click, unless the plane was dragged."""

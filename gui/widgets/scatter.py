@@ -339,10 +339,14 @@ class ScatterMap(CloudPlane):
             for shown in (self.fit_button, self.lasso_button):
                 button = shown.geometry()
                 placer.take(button.x(), button.y(), button.width(), button.height())
-            paint.paint_axes(painter, seen, self.size(), self._titles, placer)
+            self._paint_frame(painter, seen, placer)
             painter.end()
             self._ground, self._ground_key = ground, key
         return self._ground
+
+    def _paint_frame(self, painter: QPainter, seen: Range, placer: LabelPlacer) -> None:
+        """Draw what tells directions and lengths."""
+        paint.paint_axes(painter, seen, self.size(), self._titles, placer)
 
     def _paint_points(
         self,
@@ -420,6 +424,12 @@ class ScatterMap(CloudPlane):
         """Step through the points in reading order; Escape lets go of what was chosen."""
         if event.key() == Qt.Key.Key_Escape and self._let_go():
             return
+        plain = not event.modifiers() & ~Qt.KeyboardModifier.KeypadModifier
+        if not (plain and self.step_by(event.key())):
+            super().keyPressEvent(event)
+
+    def step_by(self, key: int) -> bool:
+        """Step from the selected point as an arrow key, Home or End says; whether it is one."""
         last = len(self._xy) - 1
         here = self._marks.selected
         here = here if here is not None and here <= last else None
@@ -432,12 +442,12 @@ class ScatterMap(CloudPlane):
             Qt.Key.Key_Home: 0,
             Qt.Key.Key_End: last,
         }
-        index = steps.get(cast(Qt.Key, event.key()))
-        plain = not event.modifiers() & ~Qt.KeyboardModifier.KeypadModifier
-        if index is None or not plain or last < 0:
-            super().keyPressEvent(event)
-        elif index != here:
+        index = steps.get(cast(Qt.Key, key))
+        if index is None or last < 0:
+            return False
+        if index != here:
             self.pointClicked.emit(index)
+        return True
 
     # --- what else happens to a widget -----------------------------------------------------------
 

@@ -18,6 +18,7 @@ from gui import theme
 from gui.widgets.cloud_search import matches, searched
 from gui.widgets.lasso import inside
 from gui.widgets.scatter import ScatterMap
+from gui.widgets.turning_map import TurningMap
 
 COUNT = 50_000
 WORDS = ("dog", "park", "sea", "shore", "fox", "shells", "lazy", "running")
@@ -103,6 +104,58 @@ def test_a_frame_of_zooming(made: Any, benchmark: Any) -> None:
         plot.repaint()
 
     benchmark.pedantic(frame, rounds=48, warmup_rounds=1)
+
+
+@pytest.fixture
+def solid(qtbot: Any, labels: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A map of three directions."""
+    monkeypatch.setenv("CONTEXTSCOPE_REDUCED_MOTION", "1")
+
+    def make(tokens: int) -> TurningMap:
+        plot = TurningMap("map", joined=True)
+        qtbot.addWidget(plot)
+        plot.resize(700, 600)
+        dice = np.random.default_rng(2)
+        xyz = np.cumsum(dice.normal(0, 0.3, (tokens, 3)), axis=0) % 4 - 2
+        spread = np.tile(np.eye(3) * 0.05, (tokens, 1, 1))
+        plot.set_axes("PC 1", "PC 2", "PC 3")
+        plot.set_cloud(dice.normal(size=(COUNT, 3)), labels)
+        plot.set_points(xyz, [f"token{index}" for index in range(tokens)], spread)
+        plot.set_cloud_readout(str)
+        plot.lasso_button.show()
+        plot.show()
+        QApplication.processEvents()
+        plot.repaint()
+        return plot
+
+    return make
+
+
+@pytest.mark.parametrize("kind", ["grey", "coloured", "found and chosen"])
+@pytest.mark.parametrize("tokens", [40, 200, 1000])
+def test_a_frame_of_turning(solid: Any, benchmark: Any, tokens: int, kind: str) -> None:
+    """Every dot is turned and drawn anew for each frame, the near ones over the far ones."""
+    plot = solid(tokens)
+    if kind != "grey":
+        plot.set_cloud_colours([theme.category(index) for index in range(7)])
+    if kind == "found and chosen":
+        plot.set_found(np.arange(0, COUNT, 3))
+        plot.choose(np.arange(0, COUNT, 5), np.arange(0, tokens, 4))
+    left = Qt.MouseButton.LeftButton
+    QTest.mousePress(plot, left, pos=QPoint(350, 300))
+    QTest.mouseMove(plot, QPoint(370, 320))
+    assert plot.panning
+    plot.repaint()
+    drawings = plot.cloud.drawings
+    steps = itertools.cycle([QPointF(-7, -5)] * 30 + [QPointF(7, 5)] * 30)
+
+    def frame() -> None:
+        plot.drag(next(steps), Qt.KeyboardModifier.NoModifier)
+        plot.repaint()
+
+    benchmark.pedantic(frame, rounds=60, warmup_rounds=2)
+    assert plot.cloud.drawings > drawings
+    QTest.mouseRelease(plot, left, pos=QPoint(370, 320))
 
 
 def test_pointing(made: Any, benchmark: Any) -> None:
