@@ -100,7 +100,7 @@ def _mass(passed: Pass, parts: NDArray[np.int64]) -> Tensor | None:
             continue
         last = layer.rows - 1
         if isinstance(layer, LayerAttention) and layer.plain:
-            row = torch.from_numpy(layer.few_weights(last))[:, 0]  # (H, S)
+            row = layer.seen_weights(None, last, layer.rows)[:, 0]  # (H, S)
         else:
             row = layer.weights(None, last, last + 1)[:, 0]
         # What lies before each place: a part's sum is a difference of two.

@@ -345,7 +345,7 @@ def _weights(layer: AttentionMaps, places: NDArray[np.int64]) -> Tensor:
     start, stop = int(places[0]), int(places[-1]) + 1
     few = stop == layer.rows and stop - start <= FEW
     if few and isinstance(layer, LayerAttention) and layer.plain:
-        found = torch.from_numpy(layer.few_weights(start))
+        found = layer.seen_weights(None, start, stop)
     else:
         found = layer.weights(None, start, stop)
     return _rows(found, places - start, dim=1)
