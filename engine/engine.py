@@ -246,7 +246,8 @@ class Engine:
         few = 0 < ran.suffix <= FEW_TOKENS
         with one_core(few):
             rest = request.queries
-            if early is not None and few and on_host(loaded.reader.device):
+            # A whole text is long in coming: then all is drawn at once.
+            if early and few and on_host(loaded.reader.device):
                 quick = tuple(query for query in rest if not _is_slow(query))
                 rest = tuple(query for query in rest if _is_slow(query))
                 if quick and rest:
