@@ -287,8 +287,8 @@ class _Training:
             seconds=self._seconds(),
         )
         if runs.is_kept(step, self.settings.steps):
-            for folder in (runs.checkpoint_folder(self.out, step), self.out):
-                models.save(self.model, task.tokenizer, task.length, folder)
+            folder = runs.checkpoint_folder(self.out, step)
+            models.save(self.model, task.tokenizer, task.length, folder, self.out)
         runs.add_point(self.out, point)
         optimizer = self.optimizer.state_dict()["state"]
         now = state.State(step, self._seconds(), self.model.state_dict(), optimizer)

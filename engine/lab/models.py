@@ -105,23 +105,28 @@ def parameters(model: nn.Module) -> int:
     return sum(weight.numel() for _, weight in trained(model))
 
 
-def save(model: Any, tokenizer: Tokenizer, length: int, folder: Path) -> None:
-    """Write model and tokenizer into `folder`, each file whole or not at all.
+def save(model: Any, tokenizer: Tokenizer, length: int, *folders: Path) -> None:
+    """Write model and tokenizer into each of `folders`, each file whole or not at all.
+
+    Parameters
+    ----------
+    length : int
+        Tokens of a row.
 
     Raises
     ------
     UserError
-        If the folder cannot be written to or the disk is full.
+        If a folder cannot be written to or the disk is full.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory() as name:
+    with tempfile.TemporaryDirectory() as name:
+        try:
             _write(model, tokenizer, length, Path(name))
+        except OSError as error:
+            raise disk_error(Path(name), error) from error
+        for folder in folders:
             for path in sorted(Path(name).iterdir()):
                 with replacing(folder / path.name) as beside:
                     shutil.copyfile(path, beside)
-    except OSError as error:
-        raise disk_error(folder, error) from error
 
 
 def _write(model: Any, tokenizer: Tokenizer, length: int, folder: Path) -> None:

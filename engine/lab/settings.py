@@ -53,10 +53,10 @@ class Settings:
     width: int = 64
     inner: int = 0
     positions: Positions = "rotary"
-    steps: int = 1000
+    steps: int = 800
     batch: int = 32
-    rate: float = 3e-3
-    decay: float = 0.01
+    rate: float = 1e-2
+    decay: float = 0.0
     clip: float = 1.0
     warm_up: float = 0.05
     fall: float = 0.2

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from engine.errors import UserError
-from engine.lab.tasks.spec import HELD_OUT_SEED, Rows, Task, TaskSpec, characters, made
+from engine.lab.tasks.spec import HELD_OUT_SEED, Ids, Rows, Task, TaskSpec, characters, made
 
 KEY = "recall"
 KEYS, VALUES = string.ascii_lowercase, string.ascii_uppercase
@@ -20,7 +20,7 @@ KEYS, VALUES = string.ascii_lowercase, string.ascii_uppercase
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """Its choices: `pairs` listed in a row, of keys that are all different."""
+    """Its choices: at most `pairs` are listed in a row, of keys that are all different."""
 
     pairs: int = 8
 
@@ -48,24 +48,33 @@ class Recall(Task):
         self.early, self.late = 0, self.length - 2
 
     def rows(self, rng: np.random.Generator, count: int) -> Rows:
-        """See `Task.rows`."""
-        half = 2 * self.pairs
-        ids = np.empty((count, self.length), dtype=np.int64)
-        for row in ids:
-            keys = 1 + rng.permutation(len(KEYS))[: self.pairs]
-            values = 1 + len(KEYS) + rng.integers(0, len(VALUES), self.pairs)
-            row[0:half:2], row[1:half:2] = keys, values
-            asked = rng.permutation(self.pairs)
-            row[half::2], row[half + 1 :: 2] = keys[asked], values[asked]
-        learnt = np.zeros((count, self.length - 1), dtype=np.bool_)
-        learnt[:, ::2] = True  # target t is token t + 1, and values stand at odd places
-        judged = learnt.copy()
-        judged[:, :half] = False
-        return Rows(ids, learnt, judged)
+        """Rows that list from two pairs to all, and ask until they are full.
+
+        With eight pairs in every row, nothing was learnt in 800 steps but which values there are:
+        which of two it is shows sooner.
+        """
+        least = min(2, self.pairs)
+        return self._rows(rng, rng.integers(least, self.pairs + 1, count))
 
     def held_out(self, most: int) -> Rows:
-        """See `Task.held_out`; two rows alike are as good as impossible."""
-        return self.rows(np.random.default_rng(HELD_OUT_SEED), most)
+        """Rows that list all pairs and ask for each once; two alike are as good as impossible."""
+        return self._rows(np.random.default_rng(HELD_OUT_SEED), np.full(most, self.pairs))
+
+    def _rows(self, rng: np.random.Generator, pairs: Ids) -> Rows:
+        """A row for each of `pairs` (B,), the numbers of pairs that are listed."""
+        ids = np.empty((len(pairs), self.length), dtype=np.int64)
+        learnt = np.zeros((len(pairs), self.length - 1), dtype=np.bool_)
+        learnt[:, ::2] = True  # target t is token t + 1, and values stand at odd places
+        judged = learnt.copy()
+        for row, mask, n in zip(ids, judged, pairs.tolist(), strict=True):
+            keys = 1 + rng.permutation(len(KEYS))[:n]
+            values = 1 + len(KEYS) + rng.integers(0, len(VALUES), n)
+            left = self.length // 2 - n
+            asked = np.concatenate([rng.permutation(n) for _ in range(-(-left // n))])[:left]
+            order = np.concatenate([np.arange(n), asked])
+            row[::2], row[1::2] = keys[order], values[order]
+            mask[: 2 * n] = False
+        return Rows(ids, learnt, judged)
 
 
 _make, _again = made(Recall, KEY)

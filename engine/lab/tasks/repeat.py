@@ -115,5 +115,5 @@ TASK = TaskSpec(
     options=Options,
     make=_make,
     again=_again,
-    defaults={"transformer": {}, "lstm": {}},
+    defaults={"lstm": {"layers": 1, "width": 128, "rate": 5e-3}},
 )
