@@ -61,14 +61,12 @@ def evaluate(folder: Path, corpus: Sequence[Path] = ()) -> Evaluation:
         If the folder holds no run or a damaged one, or the texts will not do.
     """
     run = read_run(folder)
-    settings, card = run.card.settings, run.card
+    settings = run.card.settings
     spec = task_specs()[settings.task]
     task = spec.again(spec.options(**settings.options), corpus, folder)
     model = models.load(folder)
     rows = task.held_out(1 << 30 if spec.reads else ROWS)
     judged = judge(model, rows)
-    # A short text has no row as long as those trained on, and no late target.
-    late = min(card.late, len(judged.by_position) - 1)
     scores = induction(model, task)
     best = None if scores is None else best_head(scores)
     half = None
@@ -81,7 +79,7 @@ def evaluate(folder: Path, corpus: Sequence[Path] = ()) -> Evaluation:
         accuracy=judged.accuracy,
         tokens=judged.tokens,
         unknown=task.unknown,
-        in_context_score=judged.in_context_score(min(card.early, late), late),
+        in_context_score=judged.in_context_score(task.early, task.late),
         induction_score=None if best is None else best[2],
         best_head=None if best is None else best[:2],
         second_half_accuracy=half,

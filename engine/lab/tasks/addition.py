@@ -25,7 +25,7 @@ MOST_DIGITS = 9
 class Options:
     """Its choices: `digits` of each number."""
 
-    digits: int = 2
+    digits: int = 3
 
 
 class Addition(Task):
@@ -100,5 +100,8 @@ TASK = TaskSpec(
     options=Options,
     make=_make,
     again=_again,
-    defaults={"transformer": {}, "lstm": {}},
+    defaults={
+        "transformer": {"inner": 256, "rate": 3e-3, "steps": 1200, "batch": 64},
+        "lstm": {"layers": 1, "width": 128, "rate": 5e-3, "steps": 1200, "batch": 64},
+    },
 )

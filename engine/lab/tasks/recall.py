@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from engine.errors import UserError
-from engine.lab.tasks.spec import HELD_OUT_SEED, Ids, Rows, Task, TaskSpec, characters, made
+from engine.lab.tasks.spec import HELD_OUT_SEED, Rows, Task, TaskSpec, characters, made
 
 KEY = "recall"
 KEYS, VALUES = string.ascii_lowercase, string.ascii_uppercase
@@ -20,13 +20,16 @@ KEYS, VALUES = string.ascii_lowercase, string.ascii_uppercase
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """Its choices: at most `pairs` are listed in a row, of keys that are all different."""
+    """Its choices: `pairs` listed in a row, of keys that are all different."""
 
     pairs: int = 8
 
 
 class Recall(Task):
-    """The values are learnt; those asked for are judged.
+    """The values asked for are learnt and judged.
+
+    Were those listed learnt too, which are noise, a model that tells all after 200 steps told a
+    quarter of them after 500.
 
     Raises
     ------
@@ -44,37 +47,26 @@ class Recall(Task):
         self.tokenizer = characters(KEYS + VALUES)
         self.pairs = options.pairs
         self.length = 4 * options.pairs
-        # The first value listed and the last one asked for.
-        self.early, self.late = 0, self.length - 2
+        # The first value asked for, and the last: nothing foretells those that are listed.
+        self.early, self.late = 2 * options.pairs, self.length - 2
 
     def rows(self, rng: np.random.Generator, count: int) -> Rows:
-        """Rows that list from two pairs to all, and ask until they are full.
-
-        With eight pairs in every row, nothing was learnt in 800 steps but which values there are:
-        which of two it is shows sooner.
-        """
-        least = min(2, self.pairs)
-        return self._rows(rng, rng.integers(least, self.pairs + 1, count))
+        """See `Task.rows`."""
+        half = 2 * self.pairs
+        ids = np.empty((count, self.length), dtype=np.int64)
+        for row in ids:
+            keys = 1 + rng.permutation(len(KEYS))[: self.pairs]
+            values = 1 + len(KEYS) + rng.integers(0, len(VALUES), self.pairs)
+            row[0:half:2], row[1:half:2] = keys, values
+            asked = rng.permutation(self.pairs)
+            row[half::2], row[half + 1 :: 2] = keys[asked], values[asked]
+        asked_for = np.zeros((count, self.length - 1), dtype=np.bool_)
+        asked_for[:, half::2] = True  # target t is token t + 1, and values stand at odd places
+        return Rows(ids, asked_for, asked_for)
 
     def held_out(self, most: int) -> Rows:
-        """Rows that list all pairs and ask for each once; two alike are as good as impossible."""
-        return self._rows(np.random.default_rng(HELD_OUT_SEED), np.full(most, self.pairs))
-
-    def _rows(self, rng: np.random.Generator, pairs: Ids) -> Rows:
-        """A row for each of `pairs` (B,), the numbers of pairs that are listed."""
-        ids = np.empty((len(pairs), self.length), dtype=np.int64)
-        learnt = np.zeros((len(pairs), self.length - 1), dtype=np.bool_)
-        learnt[:, ::2] = True  # target t is token t + 1, and values stand at odd places
-        judged = learnt.copy()
-        for row, mask, n in zip(ids, judged, pairs.tolist(), strict=True):
-            keys = 1 + rng.permutation(len(KEYS))[:n]
-            values = 1 + len(KEYS) + rng.integers(0, len(VALUES), n)
-            left = self.length // 2 - n
-            asked = np.concatenate([rng.permutation(n) for _ in range(-(-left // n))])[:left]
-            order = np.concatenate([np.arange(n), asked])
-            row[::2], row[1::2] = keys[order], values[order]
-            mask[: 2 * n] = False
-        return Rows(ids, learnt, judged)
+        """See `Task.held_out`; two rows alike are as good as impossible."""
+        return self.rows(np.random.default_rng(HELD_OUT_SEED), most)
 
 
 _make, _again = made(Recall, KEY)
@@ -84,5 +76,8 @@ TASK = TaskSpec(
     options=Options,
     make=_make,
     again=_again,
-    defaults={"transformer": {}, "lstm": {}},
+    defaults={
+        "transformer": {"rate": 3e-3, "steps": 400, "batch": 64},
+        "lstm": {"layers": 1, "width": 128, "rate": 5e-3, "steps": 400, "batch": 64},
+    },
 )

@@ -72,7 +72,6 @@ class Text(Task):
     ) -> None:
         self.tokenizer = tokenizer
         self.length = options.length
-        self.early, self.late = early_late(options.length)
         self._texts = tuple(held_out)
         self._train = _stream(tokenizer, train)  # (N,)
         self._held_out = _stream(tokenizer, held_out)
@@ -88,6 +87,8 @@ class Text(Task):
                 f"what is to be judged by comes to {_tokens(len(self._held_out))}",
                 "Name longer texts",
             )
+        # What is held out may be shorter than a row.
+        self.early, self.late = early_late(min(self.length, len(self._held_out)))
 
     @property
     def fingerprint(self) -> str:
@@ -264,5 +265,8 @@ TASK = TaskSpec(
     make=make,
     again=again,
     reads=True,
-    defaults={"transformer": {}, "lstm": {}},
+    defaults={
+        "transformer": {"inner": 256, "rate": 3e-3, "steps": 1000, "batch": 16},
+        "lstm": {"layers": 1, "width": 128, "rate": 5e-3, "steps": 1000, "batch": 16},
+    },
 )
