@@ -286,9 +286,10 @@ class _Training:
             induction=None if scores is None else tuple(map(tuple, scores.tolist())),
             seconds=self._seconds(),
         )
+        folders = [self.out]
         if runs.is_kept(step, self.settings.steps):
-            folder = runs.checkpoint_folder(self.out, step)
-            models.save(self.model, task.tokenizer, task.length, folder, self.out)
+            folders.append(runs.checkpoint_folder(self.out, step))
+        models.save(self.model, task.tokenizer, task.length, *folders)
         runs.add_point(self.out, point)
         optimizer = self.optimizer.state_dict()["state"]
         now = state.State(step, self._seconds(), self.model.state_dict(), optimizer)

@@ -1,9 +1,10 @@
 """A run's folder: what it is a run of, its curves, and where a run that was killed goes on.
 
-The folder is the model's own, so that it opens like any other. Beside the model lie ``run.json``
-and ``curves.jsonl``, a point a line; ``checkpoints`` holds a model's folder for each step that is a
-power of two; ``state.safetensors``, while a run is not at its end, all it goes on from. Nothing in
-it is a pickle. No torch in here: a window may read runs to compare them.
+The folder is the model's own as it was at the last point, so that it opens like any other. Beside
+the model lie ``run.json`` and ``curves.jsonl``, a point a line; ``checkpoints`` holds a model's
+folder for each step that is a power of two; ``state.safetensors``, while a run is not at its end,
+all it goes on from. Nothing in it is a pickle. No torch in here: a window may read runs to compare
+them.
 """
 
 from __future__ import annotations

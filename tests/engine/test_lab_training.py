@@ -290,3 +290,14 @@ def test_the_rate_rises_holds_and_falls() -> None:
     assert set(rates[9:80]) == {1.0}
     assert rates[90] == pytest.approx(0.5)
     assert rates[99] == pytest.approx(0.1)
+
+
+def test_a_run_that_was_stopped_opens_as_it_was_at_its_last_point(tmp_path: Path) -> None:
+    steps = train_job(order(tmp_path / "run"))
+    for step in steps:
+        if step.step == 7:
+            break
+    steps.close()
+    kept = load_file(tmp_path / "run" / runs.STATE)  # of step 6, which is no power of two
+    found = weights(tmp_path / "run")
+    assert all(torch.equal(kept[f"model.{name}"], weight) for name, weight in found.items())
