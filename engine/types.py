@@ -90,8 +90,9 @@ class ModelInfo:
     `layers` counts the blocks of the stack that reads the text; an encoder-decoder's second stack
     has `decoder_layers`. `heads` is 0 where there is no attention to be seen, and `layers` where
     there are only input embeddings. `provides` names what views can ask for: ``embedding``,
-    ``attention``, ``cross-attention``, ``next`` (a distribution over the next token), ``latent``;
-    ``chat`` says that a request may ask for the model's template for conversations.
+    ``attention``, ``cross-attention``, ``next`` (a distribution over the next token), ``gates`` (an
+    LSTM's), ``latent``; ``chat`` says that a request may ask for the model's template for
+    conversations.
     `latent_layers` are the layers for which a latent space of token states is at hand, and
     `sentence_spaces` layer and pooling of those of sentence states. `source` tells the user where
     the weights came from; `fingerprint` is the SHA-256 of the weight files. `dtype` is what it
@@ -182,6 +183,13 @@ class MosaicQuery(Query):
 
 
 @dataclass(frozen=True, slots=True)
+class GatesQuery(Query):
+    """What the gates of an LSTM's layer `layer`, from 0, did at each token."""
+
+    layer: int
+
+
+@dataclass(frozen=True, slots=True)
 class NextQuery(Query):
     """The most likely next tokens, and how surprising each token of the context was.
 
@@ -265,6 +273,23 @@ class MosaicResult(Result):
     maps: Floats
     rows: int
     columns: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class GatesResult(Result):
+    """One layer of an LSTM at each token, (T, D) each.
+
+    The gates `input`, `forget` and `output` lie between 0 (shut) and 1 (open), `candidate` between
+    −1 and 1. cell_t = forget ⊙ cell_{t−1} + input ⊙ candidate; hidden = output ⊙ tanh(cell).
+    """
+
+    layer: int
+    hidden: Floats
+    cell: Floats
+    input: Floats
+    forget: Floats
+    output: Floats
+    candidate: Floats
 
 
 @dataclass(frozen=True, slots=True, eq=False)

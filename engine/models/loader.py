@@ -122,6 +122,7 @@ def load_steps(
     yield Progress(f"Opening {source.title}", 0.0)
     if source.family == WORD_VECTORS:
         return _load_vectors(source, place)
+    family_specs()  # families of our own make themselves known to transformers
     try:
         config = transformers.AutoConfig.from_pretrained(source.folder, local_files_only=True)
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -271,6 +272,8 @@ def _describe(
         provides.add("cross-attention")
     if reader.has_next:
         provides.add("next")
+    if reader.has_gates:
+        provides.add("gates")
     if reader_of_text.has_chat:
         provides.add("chat")
     files = source.folder.glob("*.safetensors")

@@ -105,6 +105,11 @@ class Reader(ABC):
         """Bytes held beside the weights, so that a keystroke is quick."""
         return 0
 
+    @property
+    def has_gates(self) -> bool:
+        """Whether it is made of layers with gates, which can be seen."""
+        return False
+
     def map_bytes(self, count: int) -> int:
         """Bytes of attention maps that a trace of `count` tokens has to hold, as some must."""
         return 0

@@ -28,6 +28,8 @@ TOKENIZERS = (
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.pickle")
 WORD_VECTORS = "word-vectors"
 """The model_type of a folder that holds static word vectors, see `engine.models.vectors`."""
+LSTM = "contextscope-lstm"
+"""The model_type of the laboratory's LSTMs, see `engine.models.families.lstm`."""
 INDEX = "model.safetensors.index.json"
 
 
@@ -180,7 +182,7 @@ def _check_config(folder: Path, names: set[str], what: str) -> None:
             "config.json does not say which kind of model it is (model_type)",
             "Save the model with transformers' save_pretrained",
         )
-    if model_type == WORD_VECTORS:
+    if model_type in (WORD_VECTORS, LSTM):
         return
     # What transformers knows is loaded with its own code; code that came with a model is not run.
     if not known_to_transformers(model_type):

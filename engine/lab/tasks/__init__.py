@@ -1,0 +1,1 @@
+"""What the laboratory's models learn: one file a task, found by scanning."""
