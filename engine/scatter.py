@@ -144,8 +144,8 @@ class Scatter:
             return
         self._sum = np.zeros(self.width)
         self._square = np.zeros((self.width, self.width), order="F")
-        # torch's product takes all cores. The rows were single precision, and are so again once they
-        # are about the mean: only the sum over the pieces needs more.
+        # torch's product takes all cores. The rows were single precision, and are so again once
+        # they are about the mean: only the sum over the pieces needs more.
         square = torch.from_numpy(self._square.T)
         for start, part in in_doubles(rows):
             np.subtract(part, self._origin, out=part)
