@@ -33,7 +33,7 @@ def alone(loaded, ids):
 
 
 def asks(rng):
-    """Prompts of three lengths that begin alike, some of them the same; answers of 1 to 3 tokens."""
+    """Prompts of three lengths that begin alike, two of them the same; answers of 1 to 3 tokens."""
     begin = tuple(rng.integers(3, 320, 9).tolist())
     made = []
     for length in (2, 4, 4, 2, 7, 4):
@@ -119,5 +119,5 @@ def test_a_step_lasts_about_as_long_as_there_is_patience():
 @pytest.mark.parametrize("family", ["bert", "t5"])
 def test_other_kinds_of_models_are_refused_in_a_sentence(family, tmp_path):
     loaded = open_engine(save_model(family, tmp_path)).loaded
-    with pytest.raises(UserError, match="Cannot try: .* token by token. Open a causal model"):
+    with pytest.raises(UserError, match=r"Cannot try: .* token by token\. Open a causal model"):
         Runs(loaded, "Cannot try")
