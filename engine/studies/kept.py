@@ -51,8 +51,7 @@ class Kept:
 
     def __init__(self, study: str, info: ModelInfo, depends: object, fresh: bool = False) -> None:
         told = [study, info.fingerprint or info.name, info.dtype, depends]
-        key = hashlib.sha256(msgspec.json.encode(told)).hexdigest()[:16]
-        self.folder = studies_dir() / f"{study}-{key}"
+        self.folder = studies_dir() / f"{study}-{digest(told)}"
         if fresh:
             shutil.rmtree(self.folder, ignore_errors=True)
         elif self.folder.is_dir():
@@ -79,6 +78,11 @@ class Kept:
 
     def _path(self, name: str) -> Path:
         return self.folder / f"{name}.json"
+
+
+def digest(of: object) -> str:
+    """A name for a value that msgspec can write as JSON, alike only where all of it is."""
+    return hashlib.sha256(msgspec.json.encode(of)).hexdigest()[:16]
 
 
 def trim(folder: Path, cap: int, newest: Path | None = None) -> None:

@@ -12,12 +12,10 @@ and the control whose examples have answers drawn by chance (Min et al. 2022, 22
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Generator, Sequence
 from dataclasses import asdict, dataclass, field
 
-import msgspec
 import numpy as np
 
 from engine.errors import UserError
@@ -151,8 +149,7 @@ def _checked(task: Task, settings: Settings, what: str) -> int:
 
 def _depends(task: Task, settings: Settings, queries: int) -> object:
     """What the parts of a study depend on: not on which others there are."""
-    digest = hashlib.sha256(msgspec.json.encode(asdict(task))).hexdigest()
-    return [VERSION, digest, queries, settings.instruction]
+    return [VERSION, asdict(task), queries, settings.instruction]
 
 
 def _writing(loaded: Loaded, task: Task) -> Writing | None:

@@ -149,6 +149,21 @@ class Runs:
             yield self.tokens
         return torch.cat(parts) if parts else None
 
+    def losses(self, ids: Sequence[int]) -> Generator[int, None, list[float]]:
+        """−log p of each token of a text (T − 1,) but the first, in nats."""
+        self.forget()
+        final = yield from self.begin(ids)
+        if final is None:
+            with torch.inference_mode():
+                final = self._alone(list(ids))
+            yield self.tokens
+        found: list[float] = []
+        for states in final[:-1].split(self.pace.tokens):
+            wanted = ids[len(found) + 1 : len(found) + 1 + len(states)]
+            found += (-self.logprobs(states, wanted)).tolist()
+            yield self.tokens
+        return found
+
     def forget(self) -> None:
         """Let go of the beginning."""
         self._ids, self._cache = [], None

@@ -8,10 +8,20 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+import numpy as np
+from numpy.typing import ArrayLike
+
 from engine.types import Floats, Progress
 
 Off = Literal["none", "top", "random"]
 """Which heads are switched off: none, those that score highest, or as many others by chance."""
+
+
+def shown(values: ArrayLike) -> Floats:
+    """Numbers in float32 that nobody can change any more."""
+    made = np.array(values, np.float32)
+    made.setflags(write=False)
+    return made
 
 
 @dataclass(frozen=True, slots=True)
