@@ -13,7 +13,7 @@ from typing import get_args
 import gui.figures
 from engine.errors import UserError
 from engine.types import Dtype
-from gui.headless import latent_arguments
+from gui.headless import latent_arguments, study_arguments
 from gui.headless.console import guarded
 from gui.headless.text import SENTENCE, given_text
 
@@ -56,6 +56,8 @@ def _dispatch(given: argparse.Namespace) -> int:
         return _bench(given)
     if given.command == "latent":
         return latent_arguments.run(given)
+    if given.command == "study":
+        return study_arguments.run(given)
     text = given_text(given.text, given.text_file)
     if given.command == "export":
         from gui.headless import export
@@ -121,7 +123,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     _add_input(parser)
     # Given before the command or after it; what stands after must not be undone by a default.
-    commands = parser.add_subparsers(dest="command", metavar="models | export | bench | latent")
+    commands = parser.add_subparsers(
+        dest="command", metavar="models | export | bench | latent | study"
+    )
     models = commands.add_parser("models", help="list the models that can be opened by name")
     actions = models.add_subparsers(dest="action", metavar="get")
     get = actions.add_parser("get", help="bring a model to this machine")
@@ -130,6 +134,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_bench(commands.add_parser("bench", help="measure what the program costs on this machine"))
     about = "train latent spaces of a model's states, list them, measure them"
     latent_arguments.add_latent(commands.add_parser("latent", help=about))
+    about = "measure how a model learns from its context"
+    study_arguments.add_study(commands.add_parser("study", help=about))
     return parser
 
 
