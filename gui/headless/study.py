@@ -99,7 +99,6 @@ def heads(given: argparse.Namespace) -> int:
 
     looking = _looking(given)
     if not (given.texts or given.corpus) and given.late + given.around >= loaded.info.max_tokens:
-        say(f"{loaded.info.title} reads too few tokens for the in-context learning score.")
         texts = ()
     order = Order(
         texts=texts,
@@ -116,6 +115,8 @@ def heads(given: argparse.Namespace) -> int:
     _give(given, STUDY, study, loaded)
     if study.refused:
         say(study.refused)
+    elif not texts and given.top:
+        say(f"{loaded.info.title} reads too few tokens for the in-context learning score.")
     if not given.json:
         scores = [line for line in STUDY.lines(study) if "layer" in line]
         highest = sorted(scores, key=lambda line: -line["induction"])[:10]

@@ -87,7 +87,7 @@ def draw(figure: Figure, study: Heads) -> None:
 
     layers, heads = study.induction.shape
     cell = min(_CELL, 4.0 / max(1, layers), 4.0 / max(1, heads))
-    width, height = max(0.9, heads * cell), max(1.3, layers * cell)
+    width, height = max(0.9, heads * cell), max(1.5, layers * cell)
     title = lettering.drawable(f"{study.title} · heads that look back")
     about = _about(study)
     top, left = style.title_height(about) + 0.2, style.MARGIN + 0.42
@@ -124,7 +124,7 @@ def draw(figure: Figure, study: Heads) -> None:
         names = [_NAMES[one.off].replace(" ", "\n", 1) for one in study.effects]
         on.set_xticks(range(len(names)), names)
         on.axhline(0, color=colour.INK, linewidth=0.5)
-        what = "loss of the second half, nats" if at == 0 else "in-context learning score, nats"
+        what = "second-half loss, nats" if at == 0 else "in-context score, nats"
         on.set_ylabel(what)
 
 

@@ -74,19 +74,24 @@ def arrays(study: Positions) -> Arrays:
 def draw(figure: Figure, study: Positions) -> None:
     """Draw the loss at each position, and its mean over neighbours on the logarithmic axis."""
     score = study.score
+    value, low, high = (
+        f"{one:+.2f}".replace("-", "−") for one in (score.value, score.low, score.high)
+    )
     about = (
-        f"in-context learning score {score.value:+.2f} nats (95 % interval {score.low:+.2f} to "
-        f"{score.high:+.2f}): position {study.late} less {study.early}, {len(study.losses)} texts"
-    ).replace("-", "−")
+        f"in-context learning score {value} nats (95 % interval {low} to {high}): "
+        f"position {study.late} less {study.early}, {len(study.losses)} texts"
+    )
     title = lettering.drawable(f"{study.title} · loss by position")
     top, left = style.title_height(about), style.MARGIN + 0.45
     style.sized(figure, left + _WIDTH + style.MARGIN, top + _HEIGHT + 0.7, title, about)
     on = style.axes(figure, left, top, _WIDTH, _HEIGHT)
     places = np.arange(1, len(study.curve))
     on.fill_between(
-        places, study.low[1:], study.high[1:], color=colour.LINE, alpha=0.5, linewidth=0
+        places, study.low[1:], study.high[1:], color=colour.LINE, alpha=0.4, linewidth=0
     )
-    on.plot(places, study.curve[1:], color=colour.MUTED, linewidth=0.4, label="each position")
+    on.plot(
+        places, study.curve[1:], color=colour.MUTED, linewidth=0.3, alpha=0.6, label="each position"
+    )
     edges = np.unique(np.geomspace(1, len(study.curve), _BINS).astype(int))
     middles = [np.sqrt(a * (b - 1)) for a, b in pairwise(edges)]
     means = [study.curve[a:b].mean() for a, b in pairwise(edges)]
