@@ -13,7 +13,7 @@ from typing import get_args
 import gui.figures
 from engine.errors import UserError
 from engine.types import Dtype
-from gui.headless import lab_arguments, latent_arguments
+from gui.headless import lab_arguments, latent_arguments, study_arguments
 from gui.headless.console import guarded
 from gui.headless.text import SENTENCE, given_text
 
@@ -58,6 +58,8 @@ def _dispatch(given: argparse.Namespace) -> int:
         return latent_arguments.run(given)
     if given.command == "lab":
         return lab_arguments.run(given)
+    if given.command == "study":
+        return study_arguments.run(given)
     text = given_text(given.text, given.text_file)
     if given.command == "export":
         from gui.headless import export
@@ -128,7 +130,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_input(parser)
     # Given before the command or after it; what stands after must not be undone by a default.
     commands = parser.add_subparsers(
-        dest="command", metavar="models | export | bench | latent | lab"
+        dest="command", metavar="models | export | bench | latent | lab | study"
     )
     models = commands.add_parser("models", help="list the models that can be opened by name")
     actions = models.add_subparsers(dest="action", metavar="get")
@@ -139,6 +141,8 @@ def _parser() -> argparse.ArgumentParser:
     about = "train latent spaces of a model's states, list them, measure them"
     latent_arguments.add_latent(commands.add_parser("latent", help=about))
     lab_arguments.add_lab(commands.add_parser("lab", help="train small models, measure them"))
+    about = "measure how a model learns from its context"
+    study_arguments.add_study(commands.add_parser("study", help=about))
     return parser
 
 

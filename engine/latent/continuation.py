@@ -210,7 +210,7 @@ class _Pen:
         self.written: list[int] = []
         self.probabilities: list[float] = []
         self.ended = False
-        self._ends = _ends(reader)
+        self._ends = end_tokens(reader)
         self._temperature = writing.temperature
         self._draw = torch.Generator().manual_seed(writing.seed)
         final, self.cache = run_on(reader, trace, state, layer, position, len(trace.ids))
@@ -272,7 +272,7 @@ def _chosen(scores: Tensor, temperature: float, draw: torch.Generator) -> int:
     return int(torch.multinomial(weights, 1, generator=draw))
 
 
-def _ends(reader: DecoderReader) -> frozenset[int]:
+def end_tokens(reader: DecoderReader) -> frozenset[int]:
     """Tokens after which nothing is written."""
     stated = getattr(reader.model.generation_config, "eos_token_id", None)
     stated = reader.config.eos_token_id if stated is None else stated

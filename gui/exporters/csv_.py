@@ -7,11 +7,11 @@ import io
 from typing import BinaryIO
 
 from gui.exporters.record import json_text
-from gui.exporters.spec import Document, FormatSpec
+from gui.exporters.spec import FormatSpec, Printable
 from gui.figures.numbers import storable
 
 
-def write(document: Document, stream: BinaryIO) -> None:
+def write(document: Printable, stream: BinaryIO) -> None:
     """Write the table; before it the record, an entry a line, each ``# key: value in JSON``."""
     text = io.TextIOWrapper(stream, encoding="utf-8", newline="", write_through=True)
     for key, value in document.meta.items():

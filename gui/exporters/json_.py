@@ -9,11 +9,11 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from gui.exporters.record import json_text
-from gui.exporters.spec import Document, FormatSpec
+from gui.exporters.spec import FormatSpec, Printable
 from gui.figures.numbers import plain
 
 
-def write(document: Document, stream: BinaryIO) -> None:
+def write(document: Printable, stream: BinaryIO) -> None:
     """Write an object with the record as ``meta`` and the arrays under their names."""
     content: dict[str, Any] = {"meta": json.loads(json_text(document.meta))}
     for name, array in document.arrays().items():

@@ -6,10 +6,10 @@ from typing import BinaryIO
 
 import numpy as np
 
-from gui.exporters.spec import Document, FormatSpec
+from gui.exporters.spec import FormatSpec, Printable
 
 
-def write(document: Document, stream: BinaryIO) -> None:
+def write(document: Printable, stream: BinaryIO) -> None:
     """Write all arrays; the record is the string ``meta``, in JSON."""
     np.savez_compressed(stream, allow_pickle=False, **document.arrays())
 

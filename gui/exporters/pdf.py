@@ -6,13 +6,13 @@ from typing import BinaryIO
 
 from gui.exporters.picture import draw
 from gui.exporters.record import PROGRAM, date, json_text, title
-from gui.exporters.spec import Document, FormatSpec
+from gui.exporters.spec import FormatSpec, Printable
 
 _IMAGE_DPI = 300
 """Pixels an inch of what is an image inside it."""
 
 
-def write(document: Document, stream: BinaryIO) -> None:
+def write(document: Printable, stream: BinaryIO) -> None:
     """Draw the figure; the record is the document's keywords, in JSON."""
     meta = document.meta
     program = f"{PROGRAM} {meta.get('version', '')}".strip()

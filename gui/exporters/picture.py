@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, BinaryIO
 
-from gui.exporters.spec import Document
+from gui.exporters.spec import Printable
 from gui.figures import style
 
 
 def draw(
-    document: Document, stream: BinaryIO, format_: str, metadata: Mapping[str, Any], dpi: float
+    document: Printable, stream: BinaryIO, format_: str, metadata: Mapping[str, Any], dpi: float
 ) -> None:
     """Draw the document's figure and save it to `stream` as `format_` with `metadata`."""
     # matplotlib takes a moment to load, so it waits until something is drawn.
@@ -18,5 +18,5 @@ def draw(
 
     with style.context(document.texts()):
         figure = Figure()
-        document.figure.draw(figure, document.snapshot, document.options)
+        document.draw(figure)
         figure.savefig(stream, format=format_, dpi=dpi, metadata=dict(metadata))

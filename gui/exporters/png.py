@@ -6,11 +6,11 @@ from typing import BinaryIO
 
 from gui.exporters.picture import draw
 from gui.exporters.record import PROGRAM, json_text, title
-from gui.exporters.spec import Document, FormatSpec
+from gui.exporters.spec import FormatSpec, Printable
 from gui.figures.style import DPI
 
 
-def write(document: Document, stream: BinaryIO) -> None:
+def write(document: Printable, stream: BinaryIO) -> None:
     """Draw the figure; the record is the text chunk ``Contextscope``, in JSON."""
     meta = document.meta
     chunks = {

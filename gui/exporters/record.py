@@ -81,11 +81,11 @@ def record(snapshot: Snapshot, figure: FigureSpec, options: FigureOptions) -> Re
         made |= _of(result, options)
     if snapshot.notice:
         made["notice"] = snapshot.notice
-    made["date"] = _now().isoformat(timespec="seconds")
+    made["date"] = now().isoformat(timespec="seconds")
     return {key: value for key, value in made.items() if value not in ("", None)}
 
 
-def _now() -> datetime:
+def now() -> datetime:
     """The present, or the moment that reproducible builds name in ``SOURCE_DATE_EPOCH``."""
     fixed = os.environ.get("SOURCE_DATE_EPOCH", "")
     return datetime.fromtimestamp(int(fixed), UTC) if fixed.isdigit() else datetime.now(UTC)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
-from typing import BinaryIO, Literal
+from typing import TYPE_CHECKING, BinaryIO, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,9 @@ from engine.types import ModelInfo, Snapshot
 from gui.exporters.record import Record, json_text, record
 from gui.figures.numbers import token_ids, token_texts
 from gui.figures.spec import FigureOptions, FigureSpec, figure_specs
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 SHARED = frozenset({"spec", "record", "picture"})
 """Modules of gui/exporters/ that are no format but serve all of them."""
@@ -42,18 +45,46 @@ _IN_WORDS = {
 }
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Document:
-    """Everything a format needs to know: what is shown, how, and its record.
+class Printable(Protocol):
+    """What a format can write: a figure, the numbers behind it, and its record.
 
     `scale` multiplies the pixels of a PNG; other formats do not have any.
     """
+
+    @property
+    def meta(self) -> Record:
+        """What made it, from what, and when."""
+
+    @property
+    def scale(self) -> int:
+        """1 to 4."""
+
+    def draw(self, figure: Figure) -> None:
+        """Draw it into an empty figure, sizing it."""
+
+    def arrays(self) -> dict[str, NDArray[np.generic]]:
+        """All numbers by name, the record as `meta` among them."""
+
+    def table(self) -> list[list[object]]:
+        """The same numbers as rows, the first being the header."""
+
+    def texts(self) -> list[str]:
+        """What may be written into a picture, so that fonts can be found for it."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Document:
+    """A view of a snapshot as a `Printable`: what is shown, how, and its record."""
 
     figure: FigureSpec
     snapshot: Snapshot
     options: FigureOptions
     meta: Record
     scale: int = 1
+
+    def draw(self, figure: Figure) -> None:
+        """Draw it into an empty figure, sizing it."""
+        self.figure.draw(figure, self.snapshot, self.options)
 
     def arrays(self) -> dict[str, NDArray[np.generic]]:
         """All numbers by name: the view's own, and `tokens`, `ids` and `meta` of every view."""
@@ -100,7 +131,7 @@ class FormatSpec:
     suffix: str
     title: str
     kind: Literal["picture", "numbers"]
-    write: Callable[[Document, BinaryIO], None]
+    write: Callable[[Printable, BinaryIO], None]
 
 
 @cache
@@ -182,8 +213,19 @@ def export(
     UserError
         If the suffix is unknown, there is nothing to show, or the file cannot be written.
     """
+    format_for(path)
+    save(_document(snapshot, view, options, scale, meta), path)
+
+
+def save(document: Printable, path: Path) -> None:
+    """Write a document in the format that the suffix of `path` picks.
+
+    Raises
+    ------
+    UserError
+        If the suffix is unknown or the file cannot be written.
+    """
     spec = format_for(path)
-    document = _document(snapshot, view, options, scale, meta)
     with replacing(path) as beside, beside.open("wb") as stream:
         spec.write(document, stream)
 

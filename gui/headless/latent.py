@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engine.errors import UserError
-from engine.models.catalogue import default, resolve
-from engine.models.store import acquire, open_spec
 from gui.headless.console import DONE, finish, say
+from gui.headless.opening import opened
 from gui.headless.text import given_text
 
 if TYPE_CHECKING:
@@ -61,7 +60,7 @@ def train(given: Training, as_json: bool) -> int:
             "there is nothing to train on",
             "Name texts with --corpus, or prompts with --prompts",
         )
-    loaded = _opened(given.model, given.device)
+    loaded = opened(given.model, given.device)
     # These load torch, which takes seconds; what is wrong with the model has been told by now.
     from engine.latent.card import described
     from engine.latent.train import space_job
@@ -231,7 +230,7 @@ def evaluate(given: Evaluation, as_json: bool) -> int:
         raise UserError(
             what, "it was trained on every sentence of these texts", "Name texts it has not seen"
         )
-    loaded = _opened(given.model or card.model, given.device)
+    loaded = opened(given.model or card.model, given.device)
     require(card, loaded.info, given.layer)
     cutting = Passages(**given.cutting)
     steps = states_steps(
@@ -280,14 +279,6 @@ def _shown(value: Any) -> str:
     if isinstance(value, list):
         return ", ".join(map(_shown, value))
     return f"{value:.4f}" if isinstance(value, float) else "-" if value is None else str(value)
-
-
-def _opened(model: str | None, device: str) -> Any:
-    entry = resolve(model) if model is not None else default()
-    source = open_spec(entry, finish(acquire(entry)))
-    from engine.models.loader import load_steps
-
-    return finish(load_steps(source, device))
 
 
 class _warnings_said:  # noqa: N801 - used as a function
