@@ -103,7 +103,7 @@ def test_the_runner_gives_back_once_it_is_at_rest(monkeypatch: pytest.MonkeyPatc
     runner.start()
     for text in ("a", "ab"):
         runner.submit(Request(1, 0, text))
-        assert done.wait(10)
+        assert done.wait(60)
         done.clear()
     # Nothing is run, so nothing is to be given back: the thread sleeps.
     assert not done.wait(0.5)

@@ -325,12 +325,13 @@ def test_a_paused_job_rests_until_it_is_resumed() -> None:
 
     def wait_for(wanted: Any) -> None:
         with changed:
-            assert changed.wait_for(wanted, timeout=10)
+            assert changed.wait_for(wanted, timeout=60)
+
+    enough = threading.Event()
 
     def job(_: Any) -> Generator[Progress, None, str]:
-        for index in range(1000):
-            time.sleep(0.001)
-            yield Progress("working", index / 1000)
+        while not enough.wait(0.001):
+            yield Progress("working")
         return "done"
 
     class Fake:
@@ -351,8 +352,10 @@ def test_a_paused_job_rests_until_it_is_resumed() -> None:
         time.sleep(0.1)
         after = [e for e in events if isinstance(e, Progress) and e.job == "train"]
         assert len(after) <= len(before) + 1
+        enough.set()
         runner.resume_job("train")
         wait_for(lambda: JobDone("train", "done") in events)
+        enough.clear()
         # One that rests can be cancelled too.
         runner.start_job("train", job)
         runner.pause_job("train")

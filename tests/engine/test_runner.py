@@ -51,7 +51,7 @@ class Inbox:
 
     def wait_for(self, enough: Callable[[list[Event]], bool]) -> None:
         with self._changed:
-            assert self._changed.wait_for(lambda: enough(self.events), 10), self.events
+            assert self._changed.wait_for(lambda: enough(self.events), 60), self.events
 
     def of(self, kind: type) -> list[Any]:
         return [event for event in self.events if isinstance(event, kind)]
@@ -79,7 +79,7 @@ def test_the_newest_request_replaces_what_waits_but_not_what_runs(
     runner: Runner, engine: FakeEngine, inbox: Inbox
 ) -> None:
     runner.submit(Request(1, 1, "first"))
-    assert engine.begun.acquire(timeout=10)
+    assert engine.begun.acquire(timeout=60)
     for seq in range(2, 12):
         runner.submit(Request(seq, 1, f"text {seq}"))
     engine.go.release(20)
@@ -96,7 +96,7 @@ def test_a_job_gives_way_to_requests(runner: Runner, engine: FakeEngine, inbox: 
     def job(_: Any) -> Generator[Progress, None, str]:
         for index in range(3):
             steps.append(f"step {index}, after {len(engine.answered)} answers")
-            assert turn.acquire(timeout=10)
+            assert turn.acquire(timeout=60)
             yield Progress("working", index / 3)
         return "result"
 
@@ -125,7 +125,7 @@ def test_cancelling_a_job_closes_its_generator(runner: Runner, inbox: Inbox) -> 
     runner.start_job("endless", job)
     inbox.wait_for(lambda events: len(events) > 3)
     runner.cancel_job("endless")
-    assert closed.wait(10)
+    assert closed.wait(60)
     inbox.wait_for(lambda events: any(isinstance(e, JobDone) and e.cancelled for e in events))
 
 
@@ -133,7 +133,7 @@ def test_an_interrupting_job_ends_the_running_pass(
     runner: Runner, engine: FakeEngine, inbox: Inbox
 ) -> None:
     runner.submit(Request(1, 1, "long"))
-    assert engine.begun.acquire(timeout=10)
+    assert engine.begun.acquire(timeout=60)
 
     def load(_: Any) -> Generator[Progress, None, str]:
         yield Progress("loading")
@@ -186,7 +186,7 @@ def test_closing_ends_a_running_pass_and_jobs(engine: FakeEngine, inbox: Inbox) 
     runner.start_job("endless", job)
     inbox.wait_for(lambda events: bool(events))
     runner.submit(Request(1, 1, "long"))
-    assert engine.begun.acquire(timeout=10)
+    assert engine.begun.acquire(timeout=60)
     runner.close()
     assert closed.is_set()
     assert engine.answered == []

@@ -342,6 +342,11 @@ def test_a_refusal_is_said_beside_the_map(view, qtbot):
     assert view.decoding.bars.message == why
 
 
+def asks_to_decode(snapshot):
+    queries = snapshot.request.queries if snapshot else ()
+    return any(isinstance(query, DecodeQuery) for query in queries)
+
+
 def test_the_built_in_model_decodes_without_running_the_context_again(qtbot):
     bridge = Bridge()
     settings = Settings(model="builtin", text=TEXT)
@@ -356,6 +361,8 @@ def test_the_built_in_model_decodes_without_running_the_context_again(qtbot):
         view.decoding.way.setCurrentIndex(1)
         view.decoding.refresh()
         qtbot.waitUntil(lambda: len(view.decoding.strip.cells) == 9, timeout=60_000)
+        # The latest answer is the one that every view has drawn.
+        qtbot.waitUntil(lambda: asks_to_decode(window.controller.latest))
         assert window.controller.latest.stats.suffix == 0
     finally:
         window.close()

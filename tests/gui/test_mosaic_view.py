@@ -140,7 +140,7 @@ def test_a_lone_peak_is_seen_in_the_smallest_mosaic(qtbot):
 def test_finer_maps_are_asked_for_when_there_is_more_room(qtbot):
     view = mosaic_view(qtbot, size=(240, 200), layers=30, heads=9)
     assert view.queries() == (MosaicQuery(16, "decoder"),)
-    with qtbot.waitSignal(view.queriesChanged, timeout=1000):
+    with qtbot.waitSignal(view.queriesChanged):
         view.resize(900, 700)
     assert view.queries()[0].size in (48, 64)
     with qtbot.assertNotEmitted(view.queriesChanged):

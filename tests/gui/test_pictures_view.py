@@ -341,7 +341,7 @@ def test_draws_states_of_the_built_in_model(qtbot, live, tmp_path):
     shown = view.shown
     assert shown is not None, view.note.text()
     assert shown.drawn.label_names == ("one", "two")
-    qtbot.waitUntil(lambda: view.map.count == live.token_count > 0, timeout=20_000)
+    qtbot.waitUntil(lambda: view.map.count == live.token_count > 0)
     out = tmp_path / "picture.npz"
     live.saving.save("pictures", out)
     qtbot.waitUntil(lambda: str(out) in live.message, timeout=60_000)
@@ -353,11 +353,11 @@ def test_draws_states_of_the_built_in_model(qtbot, live, tmp_path):
     view.new.click()
     view.draw.click()
     live.bridge.cancel_job(live._picturer._job)
-    qtbot.waitUntil(lambda: not view.busy, timeout=20_000)
+    qtbot.waitUntil(lambda: not view.busy)
     assert view.note.text() == "Cancelled; nothing was drawn."
     view._asked = replace(view.form.choice("late"), fingerprint="another")
     live._picturer._start(view._asked)
-    qtbot.waitUntil(lambda: not view.busy, timeout=20_000)
+    qtbot.waitUntil(lambda: not view.busy)
     assert "is no longer the model that is open" in view.note.text()
     assert view.chooser.count() == 1
 

@@ -193,7 +193,7 @@ def test_a_move_is_short_and_ends_where_it_should(made, qtbot, monkeypatch):
     assert plot._motion.duration() < 150
     assert plot.seen == start
     np.testing.assert_array_equal(plot.drawn_positions()[4], SQUARE[3])
-    qtbot.waitUntil(lambda: plot.share == 1.0, timeout=3000)
+    qtbot.waitUntil(lambda: plot.share == 1.0)
     assert plot.seen == plot.range
     np.testing.assert_array_equal(plot.drawn_positions()[4], [9, 0])
 

@@ -88,7 +88,7 @@ def test_each_key_changes_every_visible_view(qtbot: Any, window: MainWindow, wat
     assert editor is not None
     editor.setFocus()
     qtbot.keyClick(editor, SENTENCE[0])
-    qtbot.waitUntil(lambda: answered(window, SENTENCE[0]), timeout=30_000)
+    qtbot.waitUntil(lambda: answered(window, SENTENCE[0]))
     shown = pictures(window)
     assert {"tokens", "embedding", "attention", "mosaic"} <= set(shown)
     tokens = 1
@@ -97,7 +97,7 @@ def test_each_key_changes_every_visible_view(qtbot: Any, window: MainWindow, wat
         QApplication.processEvents()
         qtbot.keyClick(editor, " " if key == " " else key)
         text = SENTENCE[: index + 1]
-        qtbot.waitUntil(lambda text=text: answered(window, text), timeout=30_000)
+        qtbot.waitUntil(lambda text=text: answered(window, text))
         latest: Snapshot | None = window.controller.latest
         assert latest is not None
         fresh = watch.passes[before:]
@@ -139,10 +139,10 @@ def test_layer_head_and_hidden_views_run_no_pass(
     for layer in range(model.layers + 1):
         window.session.set_layer(layer)
         window.session.set_head(layer % model.heads)
-        qtbot.waitUntil(lambda layer=layer: _shows_layer(window, layer), timeout=30_000)
+        qtbot.waitUntil(lambda layer=layer: _shows_layer(window, layer))
     window.panels["mosaic"].close()
     window.session.set_layer(0)
-    qtbot.waitUntil(lambda: _shows_layer(window, 0), timeout=30_000)
+    qtbot.waitUntil(lambda: _shows_layer(window, 0))
     latest = window.controller.latest
     assert latest is not None
     assert not [q for q in latest.request.queries if type(q).__name__ == "MosaicQuery"]

@@ -12,7 +12,6 @@ from gui import app as program
 from gui import glossary, theme
 from gui.settings import Settings, SettingsFile
 from gui.view import view_specs
-from gui.widgets.panel import LOADING_AFTER_MS
 
 # What the offscreen platform says of every window that is told its size.
 pytestmark = pytest.mark.qt_log_ignore("This plugin does not support")
@@ -161,7 +160,7 @@ def test_the_busy_mark_comes_late_and_only_where_there_is_no_picture(qtbot):
     window.bridge.auto = False
     window.session.set_text("Text again.")
     assert panel.state == "empty"
-    qtbot.waitUntil(lambda: panel.state == "loading", timeout=LOADING_AFTER_MS * 20)
+    qtbot.waitUntil(lambda: panel.state == "loading")
     window.bridge.answer()
     qtbot.waitUntil(lambda: panel.state == "picture")
     window.session.set_text("More text.")
@@ -382,7 +381,7 @@ def test_a_view_is_saved_and_the_window_says_so(qtbot, tmp_path, suffix):
     window = make_window(qtbot)
     path = tmp_path / f"map{suffix}"
     window.saving.save("attention", path)
-    qtbot.waitUntil(lambda: bool(window.message), timeout=10_000)
+    qtbot.waitUntil(lambda: bool(window.message))
     assert window.message == f"Saved {path}."
     assert path.stat().st_size > 100
 
@@ -391,7 +390,7 @@ def test_a_picture_is_copied(qtbot):
     window = make_window(qtbot)
     QGuiApplication.clipboard().clear()
     window.saving.run("attention", "copy")
-    qtbot.waitUntil(lambda: bool(window.message), timeout=10_000)
+    qtbot.waitUntil(lambda: bool(window.message))
     assert QGuiApplication.clipboard().image().width() > 400
 
 

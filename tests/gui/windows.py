@@ -33,7 +33,7 @@ def make_window(
     window.activateWindow()  # the one before may still be the active one
     if model is not None:
         window.open_model(model)
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + 60
         while window.controller.latest is None and time.monotonic() < deadline:
             QApplication.processEvents()
         assert window.controller.latest is not None

@@ -50,16 +50,16 @@ class Program:
         return self._log.read_text(errors="replace") or "nothing"
 
     def wait(self) -> int:
-        return self._process.wait(30)
+        return self._process.wait(120)
 
     def kill(self) -> None:
         if self.running:
             self._process.send_signal(signal.SIGABRT)  # faulthandler then tells where it stands
             try:
-                self._process.wait(10)
+                self._process.wait(60)
             except subprocess.TimeoutExpired:
                 self._process.kill()
-                self._process.wait(10)
+                self._process.wait(60)
 
 
 class Screen:
@@ -82,16 +82,18 @@ class Screen:
         subprocess.run(["xdotool", *arguments], env=self.environment, check=True, timeout=60)
 
     def wait(
-        self, program: Program, wanted: Callable[[np.ndarray], bool], seconds: float = 300
+        self,
+        program: Program,
+        wanted: Callable[[np.ndarray], bool],
+        what: str,
+        seconds: float = 300,
     ) -> np.ndarray:
         deadline = time.monotonic() + seconds
         while not wanted(picture := self.grab()):
             assert program.running, f"the program ended: {program.said()}"
             if time.monotonic() > deadline:
                 program.kill()
-                pytest.fail(
-                    f"the screen did not come to show it; the program said: {program.said()}"
-                )
+                pytest.fail(f"the screen never showed {what}; the program said: {program.said()}")
             time.sleep(0.1)
         return picture
 
@@ -119,7 +121,7 @@ def screen() -> Iterator[Screen]:
             yield Screen(f":{told.readline().strip()}")
     finally:
         server.terminate()
-        server.wait(10)
+        server.wait(60)
 
 
 def shades(picture: np.ndarray) -> int:
@@ -144,17 +146,23 @@ QUARTERS = {
 def test_the_program_opens_answers_keys_and_closes(screen: Screen, tmp_path: Path) -> None:
     program = Program(screen, tmp_path, "--model", "builtin", "--text", "The dog is")
     try:
-        screen.wait(program, lambda picture: shades(picture) > 1000)
+        screen.wait(program, lambda picture: shades(picture) > 1000, "tokens")
         # No window manager gives the window the focus here, without which it has no shortcuts.
         screen.do("search", "--onlyvisible", "--name", "^Contextscope", "windowfocus", "%1")
         # Views settle one after the other; two equal pictures in a row are the settled window.
         before = settled(screen)
         screen.do("type", "--delay", "80", " running in the park.")
-        screen.wait(program, lambda picture: shades(picture) > 1.5 * shades(before))
-        after = settled(screen)
+        screen.wait(program, lambda picture: shades(picture) > 1.5 * shades(before), "more tokens")
+        # Each view draws when it comes to its turn.
         for name, (rows, columns) in QUARTERS.items():
-            changed = (before[rows, columns] != after[rows, columns]).any(axis=-1).mean()
-            assert changed > 0.005, f"typing changed nothing in the {name} view"
+            shown = before[rows, columns]
+            screen.wait(
+                program,
+                lambda picture, at=(rows, columns), shown=shown: (
+                    (picture[at] != shown).any(axis=-1).mean() > 0.005
+                ),
+                f"a change by typing in the {name} view",
+            )
         screen.do("key", "ctrl+q")
         assert program.wait() == 0
         assert "Traceback" not in program.said()
