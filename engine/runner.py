@@ -7,6 +7,7 @@ so typing stays live meanwhile. torch is imported on this thread, not before it 
 
 from __future__ import annotations
 
+import gc
 import logging
 import threading
 from collections.abc import Callable, Generator
@@ -203,6 +204,9 @@ class Runner:
 def _make_engine() -> Engine:
     from engine.engine import Engine
 
+    # torch, transformers and Qt are half a million objects that stay. Looking through them took the
+    # collector a fifth of a second, with the interpreter held, at each opening and now and then.
+    gc.freeze()
     return Engine()
 
 
