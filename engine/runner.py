@@ -206,7 +206,8 @@ def _make_engine() -> Engine:
 
     # torch, transformers and Qt are half a million objects that stay. Looking through them took the
     # collector a fifth of a second, with the interpreter held, at each opening and now and then.
-    gc.freeze()
+    if not gc.get_freeze_count():
+        gc.freeze()
     return Engine()
 
 
