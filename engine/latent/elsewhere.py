@@ -86,7 +86,7 @@ def _keep_compiled() -> None:
     UMAP leaves that out for what takes longest: ten seconds and more before the first step, each
     time. From the disk it is a fifth of a second, and the picture is the same.
     """
-    import numba  # type: ignore[import-untyped]
+    import numba
 
     compile_now = numba.njit
 
