@@ -61,7 +61,7 @@ def train(given: Training, as_json: bool) -> int:
             "there is nothing to train on",
             "Name texts with --corpus, or prompts with --prompts",
         )
-    loaded = _opened(given.model, given.device)
+    loaded = opened(given.model, given.device)
     # These load torch, which takes seconds; what is wrong with the model has been told by now.
     from engine.latent.card import described
     from engine.latent.train import space_job
@@ -69,7 +69,7 @@ def train(given: Training, as_json: bool) -> int:
     order = _order(given)
     space = _followed(space_job(loaded, order), as_json)
     if as_json:
-        _print({"space": str(order.out), **dict(space.figures)})
+        print_json({"space": str(order.out), **dict(space.figures)})
     else:
         print(described(space.card), end="")
     return DONE
@@ -116,7 +116,7 @@ def _followed(steps: Generator[Progress, None, Any], as_json: bool) -> Any:
             if isinstance(step, Learning) and step.epoch is not None:
                 epoch = step.epoch
                 if as_json:
-                    _print(
+                    print_json(
                         {
                             "epoch": epoch.number,
                             "elbo": epoch.choose.elbo,
@@ -139,11 +139,11 @@ def list_spaces(as_json: bool) -> int:
     """Print the spaces that come with the program and the user's own."""
     from engine.latent.store import found, own_folder
 
-    with _warnings_said():
+    with warnings_said():
         spaces = found()
     if as_json:
         for one in spaces:
-            _print(
+            print_json(
                 {"name": one.name, "path": str(one.path), "shipped": one.shipped, **_of(one.card)}
             )
         return DONE
@@ -220,7 +220,7 @@ def evaluate(given: Evaluation, as_json: bool) -> int:
     from engine.latent.space import load
     from engine.latent.store import named
 
-    with _warnings_said():
+    with warnings_said():
         path = named(given.space)
     space = load(path)
     card = space.card
@@ -231,7 +231,7 @@ def evaluate(given: Evaluation, as_json: bool) -> int:
         raise UserError(
             what, "it was trained on every sentence of these texts", "Name texts it has not seen"
         )
-    loaded = _opened(given.model or card.model, given.device)
+    loaded = opened(given.model or card.model, given.device)
     require(card, loaded.info, given.layer)
     cutting = Passages(**given.cutting)
     steps = states_steps(
@@ -268,21 +268,23 @@ def evaluate(given: Evaluation, as_json: bool) -> int:
         "pca_trustworthiness": figures.pca_trustworthiness,
     }
     if as_json:
-        _print(told)
+        print_json(told)
         return DONE
     width = max(map(len, told))
     for name, value in told.items():
-        print(f"{name.ljust(width)}  {_shown(value)}")
+        print(f"{name.ljust(width)}  {shown(value)}")
     return DONE
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
+    """A figure as a person reads it."""
     if isinstance(value, list):
-        return ", ".join(map(_shown, value))
+        return ", ".join(map(shown, value))
     return f"{value:.4f}" if isinstance(value, float) else "-" if value is None else str(value)
 
 
-def _opened(model: str | None, device: str) -> Any:
+def opened(model: str | None, device: str) -> Any:
+    """A loaded model, the default one where none is named."""
     entry = resolve(model) if model is not None else default()
     source = open_spec(entry, finish(acquire(entry)))
     from engine.models.loader import load_steps
@@ -290,7 +292,7 @@ def _opened(model: str | None, device: str) -> Any:
     return finish(load_steps(source, device))
 
 
-class _warnings_said:  # noqa: N801 - used as a function
+class warnings_said:  # noqa: N801 - used as a function
     """Print what the engine logs inside the block: which files were passed over, and why."""
 
     def __enter__(self) -> None:
@@ -302,5 +304,6 @@ class _warnings_said:  # noqa: N801 - used as a function
         logging.getLogger("engine.latent").removeHandler(self.handler)
 
 
-def _print(told: dict[str, Any]) -> None:
+def print_json(told: dict[str, Any]) -> None:
+    """Print one JSON object on a line of its own."""
     print(json.dumps(told, ensure_ascii=False), flush=True)
