@@ -6,7 +6,7 @@ import json
 import logging
 import sys
 from collections.abc import Generator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -79,7 +79,7 @@ def _order(given: Training) -> Order:
     from engine.latent.corpus import Passages
     from engine.latent.corpus_generated import Sampling
     from engine.latent.train import Order
-    from engine.latent.training import Settings
+    from engine.latent.training import settings_for
 
     prompts: tuple[str, ...] = ()
     if given.prompts is not None:
@@ -93,7 +93,7 @@ def _order(given: Training) -> Order:
         layer=given.layer,
         states=given.states,
         cutting=Passages(**given.cutting),
-        settings=Settings(**given.settings),
+        settings=replace(settings_for(given.states), **given.settings),
         resume=given.resume,
         patience=PATIENCE,
         command=given.command,
