@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Generator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -74,7 +74,7 @@ def training_job(
     def run(engine: Engine) -> Generator[Progress, None, SpaceMade]:
         from engine.errors import UserError
         from engine.latent.train import Order, space_job
-        from engine.latent.training import Settings
+        from engine.latent.training import settings_for
 
         loaded = engine.loaded
         if loaded is None or loaded.info.name != choice.model:
@@ -83,12 +83,13 @@ def training_job(
                 f"{choice.model} is no longer the model that is open",
                 "Start once more",
             )
+        settings: dict[str, Any] = dict(choice.settings)
         order = Order(
             out=choice.out,
             corpus=choice.corpus,
             layer=choice.layer,
             states=choice.states,
-            settings=Settings(**dict(choice.settings)),  # type: ignore[arg-type]
+            settings=replace(settings_for(choice.states), **settings),
             resume=choice.resume,
             command="trained in the window",
         )

@@ -55,7 +55,9 @@ class Card(msgspec.Struct, frozen=True):
     """A space's card. `data` gives the number of states from each text, by the text's name.
 
     `states` is ``tokens`` or ``sentences``, and `pooling` says how a sentence's state comes of its
-    tokens': ``mean`` or ``last``; ``tokens`` where it does not.
+    tokens': ``mean`` or ``last``; ``tokens`` where it does not. `reference` is the command that
+    collected the states it is shown against, where that was not the training itself; `label_names`
+    are then theirs.
     """
 
     model: str
@@ -86,6 +88,7 @@ class Card(msgspec.Struct, frozen=True):
     precision: str = "float32"
     elbo_in_float32: float = 0.0
     held_out: Figures | None = None
+    reference: str = ""
     format: int = FORMAT
 
     @property
@@ -181,6 +184,7 @@ def described(card: Card) -> str:
         f"- Made on {card.date} in {card.seconds / 60:.0f} minutes on {card.device} with torch "
         f"{card.torch}: `{card.command}`.",
         f"- Its picture shows the {card.plane}.",
+        *_reference(card),
         f"- Weights are kept as {card.precision} (ELBO before rounding: "
         f"{card.elbo_in_float32:.2f}). The likelihood is Gaussian with one learned variance.",
         "",
@@ -223,6 +227,15 @@ def described(card: Card) -> str:
     lines += [f"| on {held.held_out_states:,} held-out states | measured |", "|---|---|"]
     lines += [f"| {name} | {value} |" for name, value in rows]
     return "\n".join([*lines, ""])
+
+
+def _reference(card: Card) -> list[str]:
+    if not card.reference:
+        return []
+    return [
+        f"- The {card.states} it is shown against, of texts it was not trained on, were collected "
+        f"afterwards: `{card.reference}`."
+    ]
 
 
 def _held_out_as(card: Card) -> str:

@@ -37,17 +37,21 @@ def sentences_of(text: str, tokens: Sequence[Token]) -> list[Sentence]:
     tokens : sequence of Token
         Of the text or of its beginning, with offsets into it.
     """
-    begins = np.array([token.start for token in tokens], dtype=np.int64)
-    ends = np.array([token.end for token in tokens], dtype=np.int64)
-    body = (ends > begins) & ~np.array([token.special for token in tokens], dtype=np.bool_)
+    there = [i for i, one in enumerate(tokens) if one.start < one.end and not one.special]
+    begins = np.array([tokens[i].start for i in there], dtype=np.int64)
+    ends = np.array([tokens[i].end for i in there], dtype=np.int64)
+    places = spans(text)
+    # Both rise: the first token that ends behind a sentence's start, the first that begins behind
+    # its end.
+    firsts = ends.searchsorted([start for start, _ in places], "right").tolist()
+    stops = begins.searchsorted([end for _, end in places], "left").tolist()
     found: list[Sentence] = []
     after = 0
-    for start, end in spans(text):
-        there = np.flatnonzero(body & (ends > start) & (begins < end))
-        there = there[there >= after]
-        if len(there):
-            after = int(there[-1]) + 1
-            found.append(Sentence(plain(text[start:end]), int(there[0]), after))
+    for (start, end), begun, stop in zip(places, firsts, stops, strict=True):
+        first = max(begun, after)
+        if first < stop:
+            after = stop
+            found.append(Sentence(plain(text[start:end]), there[first], there[stop - 1] + 1))
     return found
 
 

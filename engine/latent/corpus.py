@@ -12,6 +12,7 @@ import hashlib
 import time
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,6 +23,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from engine.errors import UserError
+from engine.latent.corpus_memory import CHARACTERS, Work, least, require_room
 from engine.latent.corpus_passes import Passes
 from engine.latent.corpus_sentences import LONGEST, marks, plain, spans
 from engine.latent.corpus_texts import Text, named, read_texts
@@ -33,9 +35,6 @@ __all__ = ["Pooling", "Text", "read_texts"]  # given on
 
 POOLINGS: tuple[Pooling, ...] = ("tokens", "mean", "last")
 
-# No tokenizer makes fewer tokens of prose than one a dozen characters; what is more than needed is
-# cut after tokenizing, so that the last token of a passage is a whole one.
-_CHARACTERS = 12
 _NEIGHBOURS = 10  # sentences that are held out together
 _MOST_AT_ONCE = 4096  # tokens in one pass
 _CHUNK = 16  # tokens of a long passage that a step runs while somebody types
@@ -124,6 +123,7 @@ def collect_steps(
     cutting: Passages,
     pooling: Pooling = "tokens",
     patience: float = 0.25,
+    work: Work = Work(),  # noqa: B008 - it is frozen
 ) -> Generator[Progress, None, dict[int, States]]:
     """Run passages or sentences of `texts` through a model; the value has each layer's states.
 
@@ -131,10 +131,16 @@ def collect_steps(
     about `patience` seconds, then it yields; a sentence, or 16 tokens of a causal model's passage,
     is the least.
 
+    Parameters
+    ----------
+    work : Work
+        What will be done with the states, which has to fit into memory with them.
+
     Raises
     ------
     UserError
-        If the model has no such layer or the texts come to no token.
+        If the model has no such layer, the texts come to no token, or their states would not fit
+        into memory.
     """
     info = loaded.info
     for layer in layers:
@@ -145,16 +151,36 @@ def collect_steps(
                 "Choose one of them",
             )
     names = named(texts)
+    # Cutting a shelf of texts takes minutes too, and memory: what will never fit is told before.
+    require_room(least(texts, cutting, pooling), info.width * len(layers), work, pooling)
     units = yield from units_steps(loaded, texts, cutting, pooling)
     if not units:
         raise UserError(
             "Cannot collect states", "the texts come to no token", "Choose texts that are not empty"
         )
+    require_room(sum(counts_of(units, pooling)), info.width * len(layers), work, pooling)
     found = {}
     for layer in layers:
-        rows = yield from _run(loaded, units, layer, pooling, patience)
-        found[layer] = _joined(layer, units, rows, names, pooling)
+        found[layer] = yield from run_steps(loaded, units, layer, names, pooling, patience)
     return found
+
+
+def run_steps(
+    loaded: Loaded,
+    units: Sequence[Unit],
+    layer: int,
+    names: tuple[str, ...],
+    pooling: Pooling,
+    patience: float = 0.25,
+) -> Generator[Progress, None, States]:
+    """Run what `units_steps` cut, or some of it; the value has its states, labelled by `names`."""
+    values = yield from _run(loaded, units, layer, pooling, patience)
+    return _joined(layer, units, values, names, pooling)
+
+
+def counts_of(units: Sequence[Unit], pooling: Pooling) -> list[int]:
+    """How many states each of `units` gives: one for each of its tokens, or one."""
+    return [len(unit.body) if pooling == "tokens" else 1 for unit in units]
 
 
 def units_steps(
@@ -234,12 +260,14 @@ def _thinned(texts: Sequence[Text], most: int) -> list[Text]:
 
 def _run(
     loaded: Loaded, units: Sequence[Unit], layer: int, pooling: Pooling, patience: float
-) -> Generator[Progress, None, list[Tensor]]:
-    """The states of each unit: (t, D) of its tokens, or (1, D) of its sentence."""
+) -> Generator[Progress, None, Tensor]:
+    """The states (N, D) of all units, in their order."""
     passes = Passes(loaded, layer)
+    ends = list(accumulate(counts_of(units, pooling)))
+    # Filled where it stays: all parts and all of them joined would be twice as much.
+    values = torch.empty(ends[-1], loaded.info.width)
     order = sorted(range(len(units)), key=lambda index: (len(units[index].ids), index))
-    found: dict[int, Tensor] = {}
-    done, total = 0, sum(len(unit.ids) for unit in units)
+    found, done, total = 0, 0, sum(len(unit.ids) for unit in units)
     at_once = 1.0  # texts that take about as long as there is patience
     while order:
         length = len(units[order[0]].ids)
@@ -252,16 +280,17 @@ def _run(
             states = yield from _gradually(passes, rows[0])
         else:
             states = passes.states(rows)
-        for index, values in zip(part, states, strict=True):
+        for index, whole in zip(part, states, strict=True):
             body: Sequence[int] = units[index].body
             if pooling != "tokens":
                 body = pooled_over(body, loaded.info.kind)
-            found[index] = pooled(values[body], pooling)
+            given = pooled(whole[body], pooling)
+            values[ends[index] - len(given) : ends[index]] = given
         lasted = (time.perf_counter() - begun) * _AHEAD
-        done += length * len(part)
+        found, done = found + len(part), done + length * len(part)
         at_once = min(2 * max(1.0, at_once), len(part) * patience / max(lasted, 1e-6))
-        yield Progress(f"Reading: {len(found):,} of {len(units):,} {_NOUNS[pooling]}", done / total)
-    return [found[index] for index in range(len(units))]
+        yield Progress(f"Reading: {found:,} of {len(units):,} {_NOUNS[pooling]}", done / total)
+    return values
 
 
 _AHEAD = 1.1  # texts get longer as the collecting goes on
@@ -299,18 +328,18 @@ def pooled(rows: Tensor, pooling: Pooling) -> Tensor:
 def _joined(
     layer: int,
     units: Sequence[Unit],
-    rows: Sequence[Tensor],
+    values: Tensor,
     names: tuple[str, ...],
     pooling: Pooling,
 ) -> States:
-    counts = [len(values) for values in rows]
+    counts = counts_of(units, pooling)
     tokens = pooling == "tokens"
     none = np.zeros(len(units), dtype=np.int64)
     positions = [np.array(unit.body) for unit in units] if tokens else [none]
     ids = [np.array([unit.ids[i] for i in unit.body]) for unit in units] if tokens else [none]
     return States(
         layer=layer,
-        values=torch.cat(list(rows)),
+        values=values,
         labels=np.repeat([unit.label for unit in units], counts).astype(np.int64),
         names=names,
         passages=np.repeat([unit.passage for unit in units], counts).astype(np.int64),
@@ -338,7 +367,8 @@ class Cut(NamedTuple):
 
 def cut_to(loaded: Loaded, text: str, length: int) -> Cut:
     """The beginning of `text`, at most `length` tokens that stand for text."""
-    tokens = loaded.reader_of_text.read(text[: length * _CHARACTERS])
+    # More than is needed is read and cut afterwards: the last token of a passage is a whole one.
+    tokens = loaded.reader_of_text.read(text[: length * CHARACTERS])
     body = [i for i, token in enumerate(tokens) if not token.special][:length]
     if not body:
         return Cut([], [], 0, [])

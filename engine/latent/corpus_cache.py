@@ -20,9 +20,12 @@ from engine.latent.corpus import (
     load_states,
     save_states,
 )
+from engine.latent.corpus_memory import NUMBER, Work, require_room
 from engine.models.loader import Loaded
 from engine.paths import cache_dir
 from engine.types import Progress
+
+_NUMBERED = 4 * 8  # bytes of a state's label, passage, position and id
 
 CAP = 4 << 30
 """Bytes that all kept states may take together."""
@@ -41,6 +44,7 @@ def states_steps(
     kept: Path | None = None,
     pooling: Pooling = "tokens",
     patience: float = 0.25,
+    work: Work = Work(),  # noqa: B008 - it is frozen
 ) -> Generator[Progress, None, States]:
     """The states of one layer, collected once and from then on read from the folder `kept`.
 
@@ -51,11 +55,14 @@ def states_steps(
     key = collection_key(info.fingerprint or info.name, texts, cutting, pooling)
     name = info.name.replace("/", "--")[-60:]
     path = folder / f"{name}-{key}-{layer}.safetensors"
+    if path.is_file():
+        count = path.stat().st_size // (info.width * NUMBER + _NUMBERED)
+        require_room(count, info.width, work, pooling)
     states = load_states(path)
     if states is not None:
         os.utime(path)  # it was used now
         return states
-    collected = yield from collect_steps(loaded, texts, [layer], cutting, pooling, patience)
+    collected = yield from collect_steps(loaded, texts, [layer], cutting, pooling, patience, work)
     yield Progress("Keeping the states", 1.0)
     save_states(path, collected[layer])
     trim(folder, CAP, path)

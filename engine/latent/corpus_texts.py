@@ -52,16 +52,20 @@ def read_corpus(
     Raises
     ------
     UserError
-        If there is nothing to read, or a file is not what its suffix says.
+        If there is nothing to read, a file is not what its suffix says, or all of it would not fit
+        into memory.
     """
+    from engine.latent.corpus_memory import require_room_for_texts  # which needs torch
+
     given = [paths] if isinstance(paths, Path) else list(paths)
     texts: list[Text] = []
-    for path in given:
-        for file, name in _files(SAMPLES if str(path) == "samples" else path):
-            if file.suffix.lower() in TABLES:
-                texts += _rows(file, column, label)
-            else:
-                texts.append(Text(name, without_surrogates(unwrap(_content(file)))))
+    files = [one for path in given for one in _files(SAMPLES if str(path) == "samples" else path)]
+    require_room_for_texts([file for file, _ in files])
+    for file, name in files:
+        if file.suffix.lower() in TABLES:
+            texts += _rows(file, column, label)
+        else:
+            texts.append(Text(name, without_surrogates(unwrap(_content(file)))))
     return tuple(texts)
 
 

@@ -16,6 +16,7 @@ from engine.errors import UserError
 from engine.latent.captions import caption_steps, sentence_steps
 from engine.latent.corpus import Passages, Pooling, States, collect_steps
 from engine.latent.corpus_cache import states_steps
+from engine.latent.corpus_memory import Work
 from engine.latent.corpus_texts import Text, named, read_corpus
 from engine.latent.pictured import PictureResult
 from engine.latent.pictures import picture_steps, pictures_of
@@ -30,6 +31,12 @@ from engine.latent.quality import some
 from engine.latent.train import SMOOTH
 from engine.models.loader import Loaded
 from engine.types import Progress
+
+COPIES = 6.0
+"""How many times a picture holds the states that it draws: chosen, standardised, fitted, …
+
+Measured with 60,000 states of 576 numbers: 5.1 for PCA, 5.7 for two dimensions.
+"""
 
 CONTEXT = "context"
 """The label of the states of a text that was given by itself."""
@@ -127,11 +134,12 @@ def _states(
     longest = max((len(text.text) for text in texts), default=0)
     # No token is less than a character, so that this is more than there are.
     every = max(8, longest) * max(1, len(texts))
+    work = Work(COPIES, int(order.settings.get("points", 0)))
     if not order.corpus:
         # What the window shows of the context is one passage.
         whole = Passages(order.most or every, loaded.info.max_tokens, order.most or every)
         found = yield from collect_steps(
-            loaded, texts, [order.layer], whole, order.states, order.patience
+            loaded, texts, [order.layer], whole, order.states, order.patience, work
         )
         return found[order.layer]
     cutting = Passages(
@@ -139,7 +147,13 @@ def _states(
     )
     return (
         yield from states_steps(
-            loaded, texts, order.layer, cutting, pooling=order.states, patience=order.patience
+            loaded,
+            texts,
+            order.layer,
+            cutting,
+            pooling=order.states,
+            patience=order.patience,
+            work=work,
         )
     )
 

@@ -131,6 +131,27 @@ class Space:
         """Show `picture` from now on where its plane is wanted."""
         self._pictures[picture.plane] = picture
 
+    def against(
+        self,
+        states: Tensor,
+        labels: NDArray[np.int64],
+        names: tuple[str, ...],
+        texts: tuple[str, ...] = (),
+    ) -> Space:
+        """The same space, shown against `states` (N, D) with `labels` (N,) that index `names`.
+
+        Its picture does not change with them. `texts` are N excerpts of what they are from.
+        """
+        mu, _ = self.encode(states)
+        return replace(
+            self,
+            reference=_halved((mu - self.origin) @ self.axes),
+            labels=labels.astype(np.int64),
+            points=_halved(mu),
+            texts=texts,
+            card=msgspec.structs.replace(self.card, label_names=names),
+        )
+
     def save(self, path: Path) -> None:
         """Write the space to one file, whole or not at all.
 

@@ -25,9 +25,8 @@ import torch
 from numpy.typing import NDArray
 
 from engine.errors import UserError
-from engine.files import replacing
 from engine.latent import checkpoint
-from engine.latent.card import Card, Plane, described
+from engine.latent.card import Card, Plane
 from engine.latent.checkpoint import Checkpoint
 from engine.latent.corpus import Passages, Pooling, States
 from engine.latent.corpus_cache import states_steps
@@ -36,6 +35,8 @@ from engine.latent.corpus_generated import Sampling, generate_steps
 from engine.latent.corpus_texts import Text, read_corpus
 from engine.latent.evaluation import measure, ordinary_rows
 from engine.latent.pca import Pca
+from engine.latent.quality import some
+from engine.latent.reference import REFERENCE, save
 from engine.latent.space import SUFFIX, Space, load, make
 from engine.latent.training import (
     PLANE,
@@ -48,9 +49,6 @@ from engine.latent.training import (
 )
 from engine.models.loader import Loaded
 from engine.types import ModelInfo, Progress
-
-REFERENCE = 4000
-"""Most held-out states shown behind a context."""
 
 HALF = 1e-3
 """Largest relative change of the held-out ELBO for which weights are kept in half precision."""
@@ -173,17 +171,11 @@ def space_job(loaded: Loaded, order: Order) -> Generator[Progress, None, Space]:
         space = yield from measured_steps(
             info, states, trained, order.cutting, order.command, info.device, excerpts=excerpts
         )
-        _save(space, order.out)
+        save(space, order.out)
         raise UserError(stopped.what, f"{stopped.why} in {order.out.name}", stopped.do) from stopped
-    _save(space, order.out)
+    save(space, order.out)
     keeper.remove()
     return load(order.out)
-
-
-def _save(space: Space, out: Path) -> None:
-    space.save(out)
-    with replacing(out.with_suffix(".md")) as beside:
-        beside.write_text(described(space.card), encoding="utf-8")
 
 
 def space_steps(
@@ -238,9 +230,8 @@ def measured_steps(
     del x
     yield Progress("Measuring the latent space", 1.0)
     held_out = states.rows(split.held_out)
-    rng = np.random.default_rng(settings.seed)
     shown = np.zeros(len(held_out), dtype=np.bool_)
-    shown[rng.permutation(len(held_out))[:REFERENCE]] = True
+    shown[some(len(held_out), REFERENCE, settings.seed)] = True
     reference = held_out.rows(shown)
     texts: tuple[str, ...] = ()
     if excerpts is not None and len(excerpts) == len(states):

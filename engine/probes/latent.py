@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,6 +59,32 @@ class Posteriors:
     def nbytes(self) -> int:
         """Bytes held."""
         return sum(one.nbytes for one in (self.mu, self.logvar, self.xy, self.covariance))
+
+
+@dataclass(slots=True)
+class SentencePosteriors:
+    """q(z|x) of the sentences so far: μ and ln σ², (Z,) each, by the tokens `start` and `stop`.
+
+    `encoded` counts the sentences that were ever encoded.
+    """
+
+    known: dict[tuple[int, int], tuple[Tensor, Tensor]]
+    encoded: int = 0
+
+    def keep(self, count: int) -> None:
+        """Forget sentences with tokens from `count` on."""
+        self.known = {place: one for place, one in self.known.items() if place[1] <= count}
+
+    def of(self, sentences: Sequence[Sentence]) -> tuple[Tensor, Tensor]:
+        """μ and ln σ² (S, Z) of sentences that are all known; others are forgotten."""
+        self.known = {(one.start, one.stop): self.known[one.start, one.stop] for one in sentences}
+        mu, logvar = zip(*self.known.values(), strict=True)
+        return torch.stack(mu), torch.stack(logvar)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held."""
+        return sum(mu.nbytes + logvar.nbytes for mu, logvar in self.known.values())
 
 
 def middle(layers: tuple[int, ...], depth: int) -> int:
@@ -129,14 +156,26 @@ def answer(passed: Pass, query: LatentQuery) -> LatentResult:
 
 
 def _of_sentences(passed: Pass, query: LatentQuery) -> LatentResult:
-    """Pool the states of each sentence's tokens, and encode them: there are few of them."""
+    """Pool the states of each sentence's tokens, and encode those sentences that are new."""
     layer, space = sentence_space_at(passed, query.layer, query.states)
     _, states = states_at(passed, layer, None)  # (T, D)
     found = sentences_of(passed.text, passed.tokens)
     if not found:
         raise NotAnswerable("There is no sentence in the text yet")
-    kind, longest = passed.loaded.info.kind, space.card.passage_length
-    mu, logvar = space.encode(pooled_states(states, found, query.states, kind, longest))
+    key = f"latent {layer} {query.states}"
+    kept = passed.trace.memos.get(key)
+    if not isinstance(kept, SentencePosteriors):
+        kept = SentencePosteriors({})
+    new = [one for one in found if (one.start, one.stop) not in kept.known]
+    if new:
+        kind, longest = passed.loaded.info.kind, space.card.passage_length
+        both = space.encode(pooled_states(states, new, query.states, kind, longest))
+        kept.known.update(
+            zip([(one.start, one.stop) for one in new], zip(*both, strict=True), strict=True)
+        )
+        kept.encoded += len(new)
+        passed.trace.memos[key] = kept
+    mu, logvar = kept.of(found)
     picture = space.picture(query.plane)
     posterior = (mu, logvar, picture.project(mu), picture.covariance(logvar))
     return _result(layer, space, query, posterior, found)

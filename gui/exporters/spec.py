@@ -257,7 +257,7 @@ def _document(
     if scale not in SCALES:
         raise ValueError(f"scale {scale} is not in {SCALES}")
     check_applies(figure, snapshot.model)
-    if not snapshot.tokens:
+    if not snapshot.tokens and not (figure.textless and snapshot.results):
         raise UserError(f"Cannot export {view}", "the text has no tokens", "Give some text")
     made = record(snapshot, figure, options)
     return Document(figure, snapshot, options, MappingProxyType({**made, **(meta or {})}), scale)

@@ -204,4 +204,5 @@ FIGURE = FigureSpec(
     draw=draw,
     arrays=arrays,
     table=table,
+    textless=True,
 )

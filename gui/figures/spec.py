@@ -90,6 +90,8 @@ class FigureSpec:
         The numbers, by name, for NPZ and JSON; `tokens`, `ids` and `meta` are added for all.
     table : callable
         The same numbers as rows for CSV, the first being the header.
+    textless : bool
+        Whether there is something to show where the text has no tokens.
     """
 
     key: str
@@ -98,6 +100,7 @@ class FigureSpec:
     draw: Callable[[Figure, Snapshot, FigureOptions], None]
     arrays: Callable[[Snapshot, FigureOptions], Arrays]
     table: Callable[[Snapshot, FigureOptions], list[list[object]]]
+    textless: bool = False
 
 
 def answer_to(snapshot: Snapshot, query: Query, kind: type[R]) -> R:

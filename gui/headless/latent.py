@@ -6,7 +6,7 @@ import json
 import logging
 import sys
 from collections.abc import Generator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -68,7 +68,7 @@ def train(given: Training, as_json: bool) -> int:
     order = _order(given)
     space = _followed(space_job(loaded, order), as_json)
     if as_json:
-        _print({"space": str(order.out), **dict(space.figures)})
+        print_json({"space": str(order.out), **dict(space.figures)})
     else:
         print(described(space.card), end="")
     return DONE
@@ -78,7 +78,7 @@ def _order(given: Training) -> Order:
     from engine.latent.corpus import Passages
     from engine.latent.corpus_generated import Sampling
     from engine.latent.train import Order
-    from engine.latent.training import Settings
+    from engine.latent.training import settings_for
 
     prompts: tuple[str, ...] = ()
     if given.prompts is not None:
@@ -92,7 +92,7 @@ def _order(given: Training) -> Order:
         layer=given.layer,
         states=given.states,
         cutting=Passages(**given.cutting),
-        settings=Settings(**given.settings),
+        settings=replace(settings_for(given.states), **given.settings),
         resume=given.resume,
         patience=PATIENCE,
         command=given.command,
@@ -115,7 +115,7 @@ def _followed(steps: Generator[Progress, None, Any], as_json: bool) -> Any:
             if isinstance(step, Learning) and step.epoch is not None:
                 epoch = step.epoch
                 if as_json:
-                    _print(
+                    print_json(
                         {
                             "epoch": epoch.number,
                             "elbo": epoch.choose.elbo,
@@ -138,11 +138,11 @@ def list_spaces(as_json: bool) -> int:
     """Print the spaces that come with the program and the user's own."""
     from engine.latent.store import found, own_folder
 
-    with _warnings_said():
+    with warnings_said():
         spaces = found()
     if as_json:
         for one in spaces:
-            _print(
+            print_json(
                 {"name": one.name, "path": str(one.path), "shipped": one.shipped, **_of(one.card)}
             )
         return DONE
@@ -219,7 +219,7 @@ def evaluate(given: Evaluation, as_json: bool) -> int:
     from engine.latent.space import load
     from engine.latent.store import named
 
-    with _warnings_said():
+    with warnings_said():
         path = named(given.space)
     space = load(path)
     card = space.card
@@ -267,21 +267,22 @@ def evaluate(given: Evaluation, as_json: bool) -> int:
         "pca_trustworthiness": figures.pca_trustworthiness,
     }
     if as_json:
-        _print(told)
+        print_json(told)
         return DONE
     width = max(map(len, told))
     for name, value in told.items():
-        print(f"{name.ljust(width)}  {_shown(value)}")
+        print(f"{name.ljust(width)}  {shown(value)}")
     return DONE
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
+    """A figure as a person reads it."""
     if isinstance(value, list):
-        return ", ".join(map(_shown, value))
+        return ", ".join(map(shown, value))
     return f"{value:.4f}" if isinstance(value, float) else "-" if value is None else str(value)
 
 
-class _warnings_said:  # noqa: N801 - used as a function
+class warnings_said:  # noqa: N801 - used as a function
     """Print what the engine logs inside the block: which files were passed over, and why."""
 
     def __enter__(self) -> None:
@@ -293,5 +294,6 @@ class _warnings_said:  # noqa: N801 - used as a function
         logging.getLogger("engine.latent").removeHandler(self.handler)
 
 
-def _print(told: dict[str, Any]) -> None:
+def print_json(told: dict[str, Any]) -> None:
+    """Print one JSON object on a line of its own."""
     print(json.dumps(told, ensure_ascii=False), flush=True)

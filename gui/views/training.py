@@ -43,6 +43,9 @@ _STATES: tuple[tuple[str, Pooling], ...] = (
     ("of sentences, mean", "mean"),
     ("of sentences, last token", "last"),
 )
+_OWN: dict[Pooling, tuple[int, int]] = {"tokens": (8, 40), "mean": (2, 80), "last": (2, 80)}
+# Z and epochs unless told otherwise, as `engine.latent.training.settings_for` has them.
+
 _EMPTY = (
     "Train a map of meaning on texts: choose them and press Train. Curves of what it learns "
     "appear here, and the space opens in Latent space."
@@ -69,7 +72,13 @@ class TrainingView(View):
         self.states = _combo("States", "One state a token, or one a sentence.")
         for text, kind in _STATES:
             self.states.addItem(text, kind)
-        self.latent = _spin("Z", 8, 1, 256, "Latent dimensions.")
+        self.latent = _spin(
+            "Z",
+            _OWN["tokens"][0],
+            1,
+            256,
+            "Latent dimensions. Of sentences, two tell them apart best in the picture.",
+        )
         self.beta = _decimal("β", 1.0, 20.0, "Weight of the KL term; 1 is the evidence bound.")
         self.warm_up = _decimal(
             "warm-up", 0.1, 1.0, "Share of all steps over which β grows from 0."
@@ -78,7 +87,9 @@ class TrainingView(View):
             "free bits", 0.5, 10.0, "Nats a unit below which KL is not pressed."
         )
         self.hidden = _spin("width", 256, 8, 4096, "Width of the perceptrons' hidden layers.")
-        self.epoch_count = _spin("epochs", 40, 1, 10_000, "Passes over the states.")
+        self.epoch_count = _spin("epochs", _OWN["tokens"][1], 1, 10_000, "Passes over the states.")
+        self._kind: Pooling = "tokens"
+        self.states.currentIndexChanged.connect(lambda _: self._show_own())
         self.seed = _spin("seed", 20911, 0, 2**31 - 1, "The same seed gives the same weights.")
         self.corpus = _combo("Texts", "What to train on; the label is the file's or folder's name.")
         self._offer_corpus("the program's samples")
@@ -243,6 +254,14 @@ class TrainingView(View):
             self._offer_corpus(f"{paths[0].name}{more}")
 
     # --- inside ---------------------------------------------------------------------------------
+
+    def _show_own(self) -> None:
+        """Fit what nobody has changed to the kind of states."""
+        before, self._kind = self._kind, self.states.currentData()
+        fields = (self.latent, self.epoch_count)
+        for field, old, new in zip(fields, _OWN[before], _OWN[self._kind], strict=True):
+            if field.value() == old:
+                field.setValue(new)
 
     def _start(self, resume: bool) -> None:
         choice = self.choice(resume)

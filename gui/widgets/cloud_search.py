@@ -20,7 +20,8 @@ _ABOUT = (
 )
 _NO_TEXTS = (
     "<p>This space's file does not say what its reference states are from, so only their labels "
-    "are searched. A space that is trained now keeps a few words of each.</p>"
+    "are searched. <tt>python main.py latent refresh</tt> collects them again with a few words of "
+    "each, and a space that is trained now keeps these.</p>"
 )
 
 

@@ -27,7 +27,8 @@ _ABOUT = (
 )
 _OLD = (
     "<p>This space's file keeps its reference states in the trained plane only, so there is no "
-    "other to show. A space that is trained now keeps their μ.</p>"
+    "other to show. <tt>python main.py latent refresh</tt> collects them again with their μ, and a "
+    "space that is trained now keeps it.</p>"
 )
 
 

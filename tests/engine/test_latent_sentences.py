@@ -17,6 +17,7 @@ from engine.latent.context_sentences import Sentence, pooled_states, sentences_o
 from engine.latent.corpus import pooled, pooled_over
 from engine.latent.corpus_sentences import sentences
 from engine.latent.space import Space
+from engine.probes.latent import SentencePosteriors
 from engine.types import LatentQuery, LatentResult, Pooling, Request, Snapshot, Token
 
 TEXT = (
@@ -107,6 +108,31 @@ def test_what_is_typed_last_is_a_sentence_too(llama: Engine) -> None:
         _, result = ask(llama, text, "mean")
         # What is short joins the sentence before it, as in the corpus.
         assert len(result.mu) == count == len(sentences(text))
+
+
+def test_typing_encodes_only_the_sentences_that_changed(llama: Engine) -> None:
+    ask(llama, TEXT, "mean")
+    assert llama._trace is not None
+    for text, new in (
+        (TEXT + " And then it", 1),  # which is short and joins the sentence before it
+        (TEXT + " And then it is in the park", 2),  # and now it stands alone
+        (TEXT.replace("shore", "sea"), 2),  # the second sentence and what follows it
+        (TEXT[:40], 1),
+    ):
+        kept = llama._trace.memos[f"latent {LAYER} mean"]
+        assert isinstance(kept, SentencePosteriors)
+        encoded = kept.encoded
+        _, result = ask(llama, text, "mean")
+        kept = llama._trace.memos[f"latent {LAYER} mean"]
+        assert isinstance(kept, SentencePosteriors)
+        assert kept.encoded - encoded == new
+        assert len(kept.known) == len(result.mu)
+        llama._trace = None
+        _, whole = ask(llama, text, "mean")  # the same text, run afresh
+        np.testing.assert_allclose(result.mu, whole.mu, atol=1e-4)
+        assert result.ranges is not None
+        assert whole.ranges is not None
+        assert result.ranges.tolist() == whole.ranges.tolist()
 
 
 def test_a_text_without_a_sentence_is_told_of(llama: Engine) -> None:

@@ -198,9 +198,9 @@ def test_what_is_typed_meanwhile_is_answered_with_all_heads(loaded):
 @pytest.mark.parametrize(
     ("order", "says"),
     [
-        (Order(period=200), "it takes 400 tokens, and gpt20 reads 256"),
+        (Order(period=200), r"it takes 400 tokens, and gpt2\d reads 256"),
         (Order(sequences=0), "it takes a sequence at least"),
-        (Order((Text("a", "The dog."),)), "beyond the 256 tokens gpt20 reads"),
+        (Order((Text("a", "The dog."),)), r"beyond the 256 tokens gpt2\d reads"),
         (Order((Text("a", "The dog."),), Looking(5, 30)), "the longest text has 3 tokens"),
     ],
 )

@@ -10,6 +10,7 @@ import pytest
 from fakes import FakeBridge, model_info
 from windows import make_window
 
+from engine.latent.training import settings_for
 from engine.types import Failure, JobDone, Progress
 from gui.bridge import Bridge
 from gui.session import Session
@@ -98,6 +99,20 @@ def test_asks_for_what_is_chosen(window):
     assert choice.settings["beta"] == 0.5
     assert choice.out.name == "builtin-3-mean.safetensors"
     assert not view._form.isEnabled()
+
+
+def test_the_form_has_the_engines_defaults_for_each_kind_of_states(window):
+    view = window.panels["training"].view
+    for index, kind in enumerate(("tokens", "mean", "last", "tokens")):
+        view.states.setCurrentIndex(index % 3)
+        asked = view.choice()
+        assert asked.states == kind
+        own = settings_for(kind)
+        assert {name: getattr(own, name) for name in asked.settings} == asked.settings
+    view.latent.setValue(5)  # what was chosen stays
+    view.states.setCurrentIndex(1)
+    assert view.latent.value() == 5
+    assert view.epoch_count.value() == settings_for("mean").epochs
 
 
 def test_draws_a_point_an_epoch_and_lets_it_rest(window):

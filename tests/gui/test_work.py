@@ -11,8 +11,10 @@ from PySide6.QtGui import QTextCursor
 from PySide6.QtWidgets import QApplication
 from windows import make_window
 
+from engine.comparison import CompareQuery
 from engine.engine import Engine
 from engine.latent.values import PlaceQuery
+from engine.tasks.answers import AnswersQuery
 from engine.types import (
     AttentionQuery,
     EmbeddingQuery,
@@ -41,6 +43,8 @@ OWN: dict[str, set[type[Query]]] = {
     "memory": {MemoryQuery},
     "training": set(),  # what it shows comes from a job
     "pictures": {PlaceQuery},
+    "compare": {CompareQuery},
+    "task": {AnswersQuery},
 }
 """The questions that each view alone asks."""
 
