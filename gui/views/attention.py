@@ -24,7 +24,7 @@ from gui.widgets.attention_stats import causal_mask, entropy_bits, first_key, ra
 from gui.widgets.heatmap import HeatMap
 from gui.widgets.legend import number
 from gui.widgets.range_stats import RangeStats, range_stats
-from gui.widgets.token_axis import Marks, token_label
+from gui.widgets.token_axis import Marks, TokenLabels
 
 Side = Literal["row", "column"]
 
@@ -39,6 +39,7 @@ class AttentionView(View):
         self._measured: tuple[object, ...] = ()
         self._of_range: RangeStats | None = None
         self._snapshot: Snapshot | None = None
+        self._row_namer, self._column_namer = TokenLabels(), TokenLabels()
         self._row_labels: list[str] = []
         self._column_labels: list[str] = []
         self.bar = AttentionBar(session)
@@ -94,8 +95,8 @@ class AttentionView(View):
         if not isinstance(result, AttentionResult):
             return
         self._snapshot, self._result = snapshot, result
-        rows = [token_label(token.text) for token in snapshot.queries_for(result.stack)]
-        columns = [token_label(token.text) for token in snapshot.keys_for(result.stack)]
+        rows = self._row_namer.of(snapshot.queries_for(result.stack))
+        columns = self._column_namer.of(snapshot.keys_for(result.stack))
         self._row_labels, self._column_labels = rows, columns
         self.map.set_labels(rows, columns)
         self.lines.set_labels(rows, columns)

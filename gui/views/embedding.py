@@ -40,7 +40,7 @@ from gui.widgets.bars import BarList, LengthColumn, length
 from gui.widgets.heatmap import HeatMap
 from gui.widgets.legend import number
 from gui.widgets.scatter import ScatterMap
-from gui.widgets.token_axis import Marks, token_label
+from gui.widgets.token_axis import Marks, TokenLabels, token_label
 
 Pane = Literal["values", "map", "nearest"]
 
@@ -98,6 +98,7 @@ class EmbeddingView(View):
         super().__init__(session, parent)
         self._snapshot: Snapshot | None = None
         self._result: EmbeddingResult | None = None
+        self._namer = TokenLabels()
         self._labels: list[str] = []
         # Tokens that only an encoder-decoder's decoder read have marks of their own: the session's
         # are on the tokens of the context.
@@ -234,7 +235,7 @@ class EmbeddingView(View):
         tokens = snapshot.queries_for(result.stack)
         # A label for each row, even if the two should ever differ in number.
         count = len(result.values)
-        self._labels = [token_label(token.text) for token in tokens[:count]]
+        self._labels = self._namer.of(tokens[:count])
         self._labels += [f"#{index}" for index in range(len(self._labels), count)]
         level = robust_level(result.values)
         self.heat.set_data(result.values, levels=(-level, level), signed=True)

@@ -40,7 +40,7 @@ from gui.widgets.lasso import Group
 from gui.widgets.latent_plane import place_said, seen_as_plane
 from gui.widgets.legend import number
 from gui.widgets.plane_choice import PlaneChoice
-from gui.widgets.token_axis import Marks, token_label
+from gui.widgets.token_axis import Marks, TokenLabels
 from gui.widgets.turning_map import TurningMap
 
 
@@ -97,6 +97,7 @@ class LatentView(View):
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(session, parent)
         self._result: LatentResult | None = None
+        self._namer = TokenLabels()
         self._labels: list[str] = []
         self._only: int | None = None
 
@@ -233,7 +234,7 @@ class LatentView(View):
         tokens = snapshot.tokens
         if len(tokens) != count and len(snapshot.target_tokens) == count:
             tokens = snapshot.target_tokens
-        self._labels = [token_label(token.text) for token in tokens[:count]]
+        self._labels = self._namer.of(tokens[:count])
         self._labels += [f"#{index}" for index in range(len(self._labels), count)]
         if result.ranges is not None:
             self._labels = list(result.sentences)

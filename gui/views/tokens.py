@@ -148,7 +148,8 @@ class TokensView(View):
         self._surprise = result.surprise if result is not None and own else None
         top_bits = math.log2(max(2, snapshot.model.vocabulary))
 
-        end = max((token.end for token in tokens), default=0)
+        # Where not all was read, the notice says so.
+        end = max((token.end for token in tokens), default=0) if snapshot.notice else 0
         cut = bool(snapshot.notice) and end < len(request.text.rstrip())
         self.editor.set_tokens(tokens, self._shades, request.text, end if cut else None)
         self.ribbon.set_tokens(tokens, self._shades, self._surprise, top_bits)

@@ -168,7 +168,8 @@ class AttentionBar(QWidget):
             ),
         ):
             blocked = stepper.blockSignals(True)
-            stepper.setRange(least, most)
+            if (stepper.minimum(), stepper.maximum()) != (least, most):
+                stepper.setRange(least, most)  # Qt lays the panel out again whatever is set
             stepper.setValue(value)
             stepper.blockSignals(blocked)
         self.scaling.setCurrentIndex(self.scaling.findData(session.scaling))
@@ -179,19 +180,17 @@ class AttentionBar(QWidget):
                 self.stack.addItem(_STACKS[stack], stack)
         self.stack.setCurrentIndex(self.stack.findData(session.shown_stack))
         # A hidden widget would keep its gap in a flow layout.
-        several = len(stacks) > 1
-        if several and self._flow.indexOf(self.stack) < 0:
-            self._flow.addWidget(self.stack)
-        elif not several:
-            self._flow.removeWidget(self.stack)
-        self.stack.setVisible(several)
-        pinned = session.range is not None
+        self._offer(self.stack, len(stacks) > 1)
         for button in self._range_buttons:
-            if pinned and self._flow.indexOf(button) < 0:
-                self._flow.addWidget(button)
-            elif not pinned:
-                self._flow.removeWidget(button)
-            button.setVisible(pinned)
+            self._offer(button, session.range is not None)
+
+    def _offer(self, control: QWidget, there: bool) -> None:
+        placed = self._flow.indexOf(control) >= 0
+        if there and not placed:
+            self._flow.addWidget(control)
+        elif placed and not there:
+            self._flow.removeWidget(control)
+        control.setVisible(there)
 
     def _picture_toggled(self, _button: QToolButton, on: bool) -> None:
         if on:

@@ -16,6 +16,7 @@ from PySide6.QtWidgets import QSizePolicy, QToolTip, QWidget
 from gui import theme
 from gui.widgets.heatmap import HeatMap
 from gui.widgets.legend import number
+from gui.widgets.primitives import draw_rects
 from gui.widgets.token_axis import NO_MARKS, Marks
 
 ROW = 18
@@ -231,24 +232,23 @@ class LengthColumn(QWidget):
         colours = theme.current()
         room = self.width() - 8.0
         values = self._values[rows]
-        wide = np.maximum(room * np.minimum(values / self._cap, 1.0), 1.0).tolist()
+        wide = np.maximum(room * np.minimum(values / self._cap, 1.0), 1.0)
         gap = 1.0 if high >= 4 else 0.0
         thick = max(high - 2 * gap, 1.0)
-        marked = {self._marks.selected, self._marks.hovered} - {None}
-        plain, faint = [], QColor(colours.muted)
+        faint = QColor(colours.muted)
         faint.setAlpha(60)
         painter.setPen(Qt.PenStyle.NoPen)
-        for row, y, across in zip(rows.tolist(), (tops[rows] + gap).tolist(), wide, strict=True):
-            bar = QRectF(4, y, across, thick)
-            if row not in marked:
-                plain.append(bar)
-                continue
+        bars = np.full((len(rows), 4), (4.0, 0.0, 0.0, thick))  # left, top, width, height
+        bars[:, 1], bars[:, 2] = tops[rows] + gap, wide
+        shown = (self._marks.selected, self._marks.hovered)
+        marked = np.isin(rows, [row for row in shown if row is not None])
+        for row, bar in zip(rows[marked].tolist(), bars[marked].tolist(), strict=True):
             fill = QColor(colours.accent if row == self._marks.selected else colours.muted)
             # Faint enough for the number that is written over it.
             fill.setAlpha(130)
-            painter.fillRect(bar, fill)
+            painter.fillRect(QRectF(*bar), fill)
         painter.setBrush(faint)
-        painter.drawRects(plain)
+        draw_rects(painter, bars[~marked])
         # Two gaps near the end, as a broken axis has them.
         painter.setBrush(QColor(colours.panel))
         cut = (tops[rows][values > self._cap * (1 + 1e-9)] + gap).tolist()

@@ -93,7 +93,7 @@ class ContextEditor(QPlainTextEdit):
         self._mixed = False
         self._tokens: tuple[Token, ...] = ()
         self._shades: tuple[int, ...] = ()
-        self._spans = Spans()
+        self._read = self._spans = Spans()  # in the text that was read, and in that of now
         self._index = SpanIndex(Spans())
         self._placed_shades: tuple[int, ...] = ()  # of the tokens in the index
         self._selected: int | None = None
@@ -239,8 +239,9 @@ class ContextEditor(QPlainTextEdit):
         read : int, optional
             Only so many characters of `text` were read; the rest is dimmed.
         """
+        self._read = Spans.of(tokens, (self._tokens, self._read))
         self._tokens, self._shades = tuple(tokens), tuple(shades)
-        self._spans = Spans.of(tokens).moved(text, self._text)
+        self._spans = self._read.moved(text, self._text)
         rest = Spans() if read is None else Spans(np.array([read]), np.array([len(text)]))
         self._unread = rest.moved(text, self._text)
         self._place_tokens()

@@ -69,6 +69,7 @@ class Mosaic(QWidget):
         # What lies behind need not be painted first.
         self.setAttribute(Qt.WidgetAttribute.WA_OpaquePaintEvent)
         self._maps = np.zeros((0, 0, 0, 0), np.float32)
+        self._masked: NDArray[np.bool_] | None = None
         self._codes: Codes = np.zeros((0, 0, 0, 0), np.uint8)
         self._largest = np.zeros((0, 0), np.float32)
         self._current: tuple[int, int | None] = (0, None)
@@ -95,17 +96,29 @@ class Mosaic(QWidget):
         """Show `maps` (L, H, s, s′); `masked` (s, s′) are cells with nothing to show in any."""
         layers, heads, rows, columns = maps.shape
         self.set_shape(layers, heads)
+        if self._shows(maps, masked):
+            return
         # A map is one row of a matrix that is scaled by row: each by its own largest.
         flat = maps.reshape(layers * heads, rows * columns)
         hidden = None
         if masked is not None:
             hidden = np.broadcast_to(masked.reshape(1, -1), flat.shape)
         codes, _ = encode(flat, scaling="row", masked=hidden)
-        self._maps, self._codes = maps, codes.reshape(maps.shape)
+        self._maps, self._masked, self._codes = maps, masked, codes.reshape(maps.shape)
         shown = np.where(codes > 0, flat, -np.inf)
         largest = shown.max(axis=1, initial=-np.inf)
         self._largest = np.where(np.isfinite(largest), largest, np.nan).reshape(layers, heads)
         self._renew()
+
+    def _shows(self, maps: NDArray[np.float32], masked: NDArray[np.bool_] | None) -> bool:
+        """Whether just this is shown: an answer to another question need not be coded again."""
+        if maps.flags.writeable or self._maps.flags.writeable:
+            return False  # other numbers may be in it by now
+        if masked is None or self._masked is None:
+            alike = masked is self._masked
+        else:
+            alike = np.array_equal(masked, self._masked)
+        return alike and np.array_equal(maps, self._maps)
 
     def set_current(self, layer: int, head: int | None) -> None:
         """Outline the map that is open elsewhere; the whole layer where the mean head is."""

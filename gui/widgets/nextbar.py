@@ -56,12 +56,16 @@ class _Choice(QAbstractButton):
         self.token = ""
         self._label = ""
         self._probability = 0.0
+        self._shown: tuple[object, ...] | None = None
         self.setFixedHeight(_HEIGHT)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         self.setCursor(Qt.CursorShape.PointingHandCursor)
 
     def show_token(self, text: str, id_: int, probability: float, temperature: float) -> None:
+        if self._shown == (text, id_, probability, temperature):
+            return
+        self._shown = (text, id_, probability, temperature)
         self.token, self._label, self._probability = text, visible(text) or "∅", probability
         writable = bool(text) and not is_fragment(text)
         self.setEnabled(writable)
@@ -84,6 +88,7 @@ class _Choice(QAbstractButton):
 
     def clear(self) -> None:
         self.token = self._label = ""
+        self._shown = None
         self.setEnabled(False)
         self.setAccessibleName("No prediction yet")
         self.setToolTip("")

@@ -11,7 +11,7 @@ from typing import cast
 import numpy as np
 import shiboken6
 from numpy.typing import NDArray
-from PySide6.QtCore import QLineF
+from PySide6.QtCore import QLineF, QRectF
 from PySide6.QtGui import QPainter, QPixmap
 
 
@@ -21,6 +21,14 @@ def draw_lines(painter: QPainter, lines: NDArray[np.float64]) -> None:
         lines = np.ascontiguousarray(lines, np.float64)
         pointer = cast(QLineF, shiboken6.wrapInstance(lines.ctypes.data, QLineF))
         painter.drawLines(pointer, len(lines))
+
+
+def draw_rects(painter: QPainter, rects: NDArray[np.float64]) -> None:
+    """Draw rectangles (n, 4), each left, top, width and height."""
+    if len(rects):
+        rects = np.ascontiguousarray(rects, np.float64)
+        pointer = cast(QRectF, shiboken6.wrapInstance(rects.ctypes.data, QRectF))
+        painter.drawRects(pointer, len(rects))
 
 
 def draw_pieces(

@@ -270,24 +270,30 @@ class LabelPlacer:
         low = self._cells_of(left, across), self._cells_of(top, down)
         high = self._cells_of(right, across, 1), self._cells_of(bottom, down, 1)
         free = inside & self._free(*low, *high)
-        some = np.flatnonzero(free.any(axis=1))
         # A row of the table is one number here, a bit for each cell: to look at a few numbers
         # takes far less time than to look at a part of an array.
         packed = np.packbits(self._taken, axis=1, bitorder="little")
         rows = [int.from_bytes(row.tobytes(), "little") for row in packed]
+        bits = [1 << cell for cell in range(across + 1)]
         placed: list[tuple[int, float, float]] = []
-        tried = (part[some].tolist() for part in (free, *low, *high))
-        for index, places, lefts, tops, rights, bottoms in zip(some.tolist(), *tried, strict=True):
-            for place in (place for place, is_free in enumerate(places) if is_free):
-                met = range(tops[place], bottoms[place])
-                mask = (1 << rights[place]) - (1 << lefts[place])
-                if any(rows[row] & mask for row in met):
-                    continue
-                for row in met:
-                    rows[row] |= mask
-                self._taken[met.start : met.stop, lefts[place] : rights[place]] = True
+        which, places = np.nonzero(free)
+        tried = (part[free].tolist() for part in (*low, *high))
+        last = -1
+        for index, place, first, begin, after, end in zip(
+            which.tolist(), places.tolist(), *tried, strict=True
+        ):
+            if index == last:
+                continue
+            mask = bits[after] - bits[first]
+            for row in rows[begin:end]:
+                if row & mask:
+                    break
+            else:
+                last = index
+                for at_row in range(begin, end):
+                    rows[at_row] |= mask
+                self._taken[begin:end, first:after] = True
                 placed.append((index, float(left[index, place]), float(top[index, place])))
-                break
         return placed
 
     def _cells_of(self, ends: NDArray[np.float64], most: int, more: int = 0) -> NDArray[np.int32]:

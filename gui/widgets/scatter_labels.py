@@ -116,11 +116,15 @@ def paint_labels(
     written: dict[int, QRectF] = {}
     ground, ink = QColor(colours.panel), QColor(colours.text)
     ground.setAlpha(190)
+    fill, accented = ground, False
+    painter.setPen(ink)
     for index, left, top in places:
         box = QRectF(left - 1, top, float(fitted.widths[index]) + 2, high - 2)
         written[index] = box
-        selected = index == marks.selected
-        painter.fillRect(box, QColor(colours.accent) if selected else ground)
-        painter.setPen(QColor(colours.on_accent) if selected else ink)
+        if (index == marks.selected) is not accented:
+            accented = not accented
+            fill = QColor(colours.accent) if accented else ground
+            painter.setPen(QColor(colours.on_accent) if accented else ink)
+        painter.fillRect(box, fill)
         painter.drawText(QPointF(left, top - 1 + ascent), fitted.texts[index])
     return written

@@ -12,7 +12,8 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from html import escape
-from itertools import zip_longest
+from itertools import compress, count, zip_longest
+from operator import is_not
 
 import numpy as np
 
@@ -97,12 +98,20 @@ class Spans:
     ends: Ints = field(default_factory=lambda: np.empty(0, np.int64))
 
     @classmethod
-    def of(cls, tokens: Sequence[Token]) -> Spans:
-        """The spans the tokens came with, in characters."""
-        count = len(tokens)
+    def of(
+        cls, tokens: Sequence[Token], known: tuple[Sequence[Token], Spans] | None = None
+    ) -> Spans:
+        """The spans the tokens came with, in characters.
+
+        `known` are tokens with their spans, to be asked only of those that come after the same.
+        """
+        before, spans = known or ((), cls())
+        kept = same_start(before, tokens)
+        starts = [token.start for token in tokens[kept:]]
+        ends = [token.end for token in tokens[kept:]]
         return cls(
-            np.fromiter((token.start for token in tokens), np.int64, count),
-            np.fromiter((token.end for token in tokens), np.int64, count),
+            np.concatenate([spans.starts[:kept], np.array(starts, np.int64)]),
+            np.concatenate([spans.ends[:kept], np.array(ends, np.int64)]),
         )
 
     def moved(self, old: str, new: str) -> Spans:
@@ -205,17 +214,25 @@ def first_change(
     most = min(len(old.starts), len(new.starts))
     same = (old.starts[:most] == new.starts[:most]) & (old.ends[:most] == new.ends[:most])
     same &= old.order[:most] == new.order[:most]
-    same &= np.array(old_shades)[old.order[:most]] == np.array(new_shades)[new.order[:most]]
+    if old_shades != new_shades:
+        shades = np.array(old_shades), np.array(new_shades)
+        same &= shades[0][old.order[:most]] == shades[1][new.order[:most]]
     first = most if same.all() else int(np.argmin(same))
     # Both are sorted by where their tokens start.
     starts = [int(index.starts[first]) for index in (old, new) if first < len(index.starts)]
     return min(starts, default=None)
 
 
+def same_start(old: Sequence[object], new: Sequence[object]) -> int:
+    """How many at the beginning are the same objects: those of a text that was typed on are."""
+    # No step of this is one of Python's, so that a thousand cost what a few would.
+    return next(compress(count(), map(is_not, old, new)), min(len(old), len(new)))
+
+
 def kept_tokens(old: Sequence[Token], new: Sequence[Token]) -> tuple[int, int]:
     """How many tokens at the beginning, and of the rest at the end, are the same in both."""
     most = min(len(old), len(new))
-    prefix = 0
+    prefix = same_start(old, new)
     while prefix < most and old[prefix].id == new[prefix].id:
         prefix += 1
     suffix = 0

@@ -10,8 +10,9 @@ from functools import lru_cache
 from PySide6.QtCore import QRectF, Qt
 from PySide6.QtGui import QColor, QFont, QFontMetrics, QPainter, QPen
 
+from engine.types import Token
 from gui import theme
-from gui.widgets.spans import visible
+from gui.widgets.spans import same_start, visible
 
 _PAD = 4
 # The closest labels stand nearer than a line is high; letters below the line must not be cut.
@@ -47,6 +48,21 @@ def token_label(text: str) -> str:
     """Make a token's text fit for an axis: without blanks around it, other marks made visible."""
     shown = visible(text)
     return shown.strip("·") or shown or "∅"
+
+
+class TokenLabels:
+    """Labels of one context's tokens after another's: those at the beginning stay as they are."""
+
+    def __init__(self) -> None:
+        self._tokens: Sequence[Token] = ()
+        self._labels: list[str] = []
+
+    def of(self, tokens: Sequence[Token]) -> list[str]:
+        """The label of each token, see `token_label`, as a list of one's own."""
+        kept = same_start(self._tokens, tokens)
+        self._labels[kept:] = [token_label(token.text) for token in tokens[kept:]]
+        self._tokens = tokens
+        return self._labels.copy()
 
 
 @lru_cache(maxsize=1 << 14)
@@ -88,12 +104,17 @@ class LabelAxis:
 
     def __init__(self, labels: Sequence[str] = (), upright: bool = True) -> None:
         self.upright = upright
+        self.labels: Sequence[str] = ()
+        self._font: QFont | None = None
+        self._longest = 0
         self.set_labels(labels)
 
     def set_labels(self, labels: Sequence[str]) -> None:
         """Take other labels, one for each cell."""
-        self.labels = labels
-        self._longest = longest_width(labels, theme.token_font(theme.SMALL))
+        font = theme.token_font(theme.SMALL)
+        if (labels, font) != (self.labels, self._font):
+            self._longest = longest_width(labels, font)
+        self.labels, self._font = labels, font
 
     def strip(self, cell: float, limit: float) -> float:
         """How many pixels deep the strip must be, at most `limit`, for cells of `cell` pixels."""

@@ -26,7 +26,7 @@ from PySide6.QtWidgets import QAbstractScrollArea, QFrame, QMenu, QSizePolicy, Q
 from engine.types import Floats, Token
 from gui import theme
 from gui.widgets.slim_bar import THICKNESS, SlimBar
-from gui.widgets.spans import shortened, token_tip, visible
+from gui.widgets.spans import same_start, shortened, token_tip, visible
 
 CHIP = 24
 """Height of a chip in pixels; `STRIP` that of the surprise below it."""
@@ -104,24 +104,41 @@ class TokenRibbon(QAbstractScrollArea):
         top_bits : float
             Where the colours end; log2 of the vocabulary's size is the surprise of blind guessing.
         """
+        if surprise is not None and len(surprise) != len(tokens):
+            surprise = None
+        # Those of a context that was typed on have their words and places already.
+        kept = same_start(self._tokens, tokens)
+        before = self._shades, self._top_bits
+        told = surprise is self._surprise or (
+            surprise is not None
+            and self._surprise is not None
+            and np.array_equal(surprise, self._surprise, equal_nan=True)
+        )
+        same = kept == len(tokens) == len(self._tokens)
         self._tokens, self._shades = tuple(tokens), tuple(shades)
-        self._surprise = surprise if surprise is not None and len(surprise) == len(tokens) else None
-        self._top_bits = top_bits
+        self._surprise, self._top_bits = surprise, top_bits
+        if same and told and before == (self._shades, top_bits):
+            return
         if len(self._words) > _WORDS_KEPT:
             self._words.clear()
-        pairs = [self._word(token.text) for token in tokens]
-        self._labels = [label for label, _ in pairs]
-        self._edges = np.cumsum([0.0, *(width + _GAP for _, width in pairs)])
+        pairs = [self._word(token.text) for token in tokens[kept:]]
+        self._labels[kept:] = [label for label, _ in pairs]
+        widths = [width + _GAP for _, width in pairs]
+        edges = np.cumsum([self._edges[kept], *widths])
+        self._edges = np.concatenate([self._edges[:kept], edges])
         self._fit_bar()
         self.viewport().update()
 
     def set_hint(self, hint: str) -> None:
         """Say this where there are no tokens."""
-        self._hint = hint
-        self.viewport().update()
+        if hint != self._hint:
+            self._hint = hint
+            self.viewport().update()
 
     def set_marks(self, selected: int | None, hovered: int | None, pinned: frozenset[int]) -> None:
         """Fill one token, outline one, and put a dot on some."""
+        if (selected, hovered, pinned) == (self._selected, self._hovered, self._pinned):
+            return
         moved = selected != self._selected
         self._selected, self._hovered, self._pinned = selected, hovered, pinned
         if moved and selected is not None:

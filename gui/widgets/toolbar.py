@@ -76,7 +76,7 @@ class Stepper(QWidget):
         self._box.setFont(theme.tabular(theme.ui_font(theme.NORMAL)))
         self._box.setFixedWidth(48)
         self._box.setSpecialValueText(all_text)
-        self._box.setRange(self._lowest, self._lowest)
+        self._box.setMinimum(self._lowest)
         self._box.setAccessibleName(name)
         self._box.setToolTip(tip)
         label.setBuddy(self._box)
@@ -103,8 +103,11 @@ class Stepper(QWidget):
 
     def set_range(self, largest: int) -> None:
         """Let the number go up to `largest`."""
+        largest = max(self._lowest, largest)
+        if largest == self._box.maximum():
+            return  # Qt would lay the whole window out again
         with QSignalBlocker(self._box):
-            self._box.setMaximum(max(self._lowest, largest))
+            self._box.setMaximum(largest)
         self._refresh()
 
     def set_value(self, value: int | None) -> None:

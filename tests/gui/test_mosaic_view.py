@@ -57,6 +57,26 @@ def test_other_maps_paint_no_number_again(qtbot):
     assert widget.frames_painted == before + 2
 
 
+def test_the_same_maps_are_not_coded_again_but_other_masks_are(qtbot):
+    view = mosaic_view(qtbot, layers=2, heads=2)
+    widget = view.mosaic
+    maps = np.random.default_rng(1).random((2, 2, 8, 8), np.float32)
+    maps.flags.writeable = False
+    again = maps.copy()
+    again.flags.writeable = False
+    widget.set_maps(maps, masked=causal_mask(8, 8))
+    codes = widget._codes
+    widget.set_maps(again, masked=causal_mask(8, 8))
+    assert widget._codes is codes
+    widget.set_maps(again)
+    assert (widget._codes > 0).all()
+    mine = again.copy()
+    widget.set_maps(mine)
+    mine[0, 0, 0, 0] = 9  # what can be written to is looked at again
+    widget.set_maps(mine)
+    assert widget.read_out(0, 0).endswith("9.00")
+
+
 def test_a_click_opens_a_head_and_another_goes_back_to_the_mean(qtbot):
     view = mosaic_view(qtbot)
     session = view.session

@@ -20,6 +20,7 @@ from gui.widgets.spans import (
     common_ends,
     is_fragment,
     kept_tokens,
+    same_start,
     shortened,
     visible,
     without_lone_surrogates,
@@ -53,6 +54,16 @@ def test_units_are_those_of_utf16_and_come_back(text, data):
 
 def test_the_second_half_of_a_pair_belongs_to_its_character():
     assert [Units("a😀b").character(unit) for unit in range(5)] == [0, 1, 1, 2, 3]
+
+
+@given(TEXTS, st.integers(0, 9), TEXTS)
+def test_spans_that_are_known_are_not_asked_for_again(text, keep, other):
+    old = words(text)
+    new = (*old[:keep], *words(other))
+    assert same_start(old, new) >= min(keep, len(old))
+    known, plain = Spans.of(new, (old, Spans.of(old))), Spans.of(new)
+    np.testing.assert_array_equal(known.starts, plain.starts)
+    np.testing.assert_array_equal(known.ends, plain.ends)
 
 
 @given(TEXTS, TEXTS, TEXTS, TEXTS)

@@ -51,6 +51,37 @@ def test_the_invisible_is_visible_in_the_ribbon(ribbon):
     assert inside(1) == look.tokens[1]
 
 
+def test_a_context_that_was_typed_on_looks_as_if_it_was_shown_at_once(ribbon, qtbot):
+    old, other = words("The dog is running"), words("The cat sat down")
+    for tokens in (old, old[:2], (*old[:3], *other[1:]), other, (), old, old):
+        bits = frozen(np.linspace(0, 9, len(tokens), dtype=np.float32))
+        for shown in (bits, bits, None, bits):
+            shades = tuple(range(len(tokens)))
+            ribbon.set_tokens(tokens, shades, shown)
+            fresh = TokenRibbon()
+            qtbot.addWidget(fresh)
+            fresh.resize(ribbon.size())
+            fresh.set_tokens(tokens, shades, shown)
+            assert ribbon._labels == fresh._labels
+            np.testing.assert_array_equal(ribbon._edges, fresh._edges)
+            pictures = (one.viewport().grab().toImage() for one in (ribbon, fresh))
+            assert next(pictures) == next(pictures)
+
+
+def test_an_answer_that_says_the_same_paints_no_chip(ribbon):
+    tokens, bits = words("a b c"), frozen(np.array([np.nan, 1.0, 2.0], np.float32))
+    ribbon.set_tokens(tokens, range(3), bits)
+    ribbon.set_marks(1, None, frozenset())
+    painted = []
+    ribbon.viewport().update = lambda *_: painted.append(1)
+    ribbon.set_tokens(tokens, range(3), frozen(np.array(bits)))
+    ribbon.set_marks(1, None, frozenset())
+    ribbon.set_hint("")
+    assert not painted
+    ribbon.set_tokens(tokens, range(3), frozen(bits + 1))
+    assert painted
+
+
 def test_surprise_is_a_colour_below_and_hatched_for_the_first(ribbon):
     bits = frozen(np.array([np.nan, 0.0, 8.0, 40.0], np.float32))
     ribbon.set_tokens(words("a b c d"), range(4), bits, 8.0)
