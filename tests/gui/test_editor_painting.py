@@ -11,6 +11,7 @@ from PySide6.QtGui import (
     QFontMetricsF,
     QImage,
 )
+from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication
 
 from engine.types import Token
@@ -44,7 +45,7 @@ class Areas(QObject):
 
 def on_screen(editor: ContextEditor) -> QImage:
     """What has been painted so far; `grab` would paint all of it anew."""
-    QApplication.processEvents()
+    QTest.qWait(20)  # the platform lets some milliseconds pass before it paints what was asked for
     window = editor.window()
     return window.screen().grabWindow(window.winId()).toImage()
 
