@@ -159,7 +159,8 @@ class _Course:
                 tell(edit, number, memory[-1])
             if edit in ends:
                 gc.collect()
-                objects.append(len(gc.get_objects()))
+                # What was imported before the engine was made is counted apart.
+                objects.append(len(gc.get_objects()) + gc.get_freeze_count())
                 widgets.append(len(self._stage.window.findChildren(_object())))
         self.memory, self.objects, self.widgets = map(tenths, (memory, objects, widgets))
 
