@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 import shiboken6
-from PySide6.QtCore import QCoreApplication, QEvent, Qt, QTimer
+from PySide6.QtCore import QCoreApplication, QEvent, QPoint, Qt, QTimer
+from PySide6.QtGui import QCursor
+from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QToolTip, QWidget
 from pytestqt.qtbot import QtBot
 
@@ -26,6 +28,13 @@ class PatientBot(QtBot):
 
     def waitSignal(self, signal: Any, *, timeout: int = PATIENCE, **more: Any) -> Any:
         return super().waitSignal(signal, timeout=timeout, **more)
+
+    def mouseMove(self, widget: QWidget, pos: QPoint | None = None, delay: int = -1) -> None:
+        there = widget.rect().center() if pos is None else pos
+        if QCursor.pos() == widget.mapToGlobal(there):
+            # A test before this one left it there, and what does not move tells nobody.
+            QTest.mouseMove(widget, there + QPoint(3, 3))
+        QTest.mouseMove(widget, there, delay)
 
     def waitExposed(self, widget: QWidget, *, timeout: int = PATIENCE) -> Any:
         return super().waitExposed(widget, timeout=timeout)
