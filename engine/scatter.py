@@ -144,15 +144,14 @@ class Scatter:
             return
         self._sum = np.zeros(self.width)
         self._square = np.zeros((self.width, self.width), order="F")
-        # torch's product takes all cores. The rows were single precision, and are so again once
-        # they are about the mean: only the sum over the pieces needs more.
+        # torch's product takes all cores.
         square = torch.from_numpy(self._square.T)
         for start, part in in_doubles(rows):
             np.subtract(part, self._origin, out=part)
             np.multiply(part, self._part[start : start + len(part), None], out=part)
             self._sum += part.sum(axis=0)
-            mine = torch.from_numpy(part).float()
-            square += torch.mm(mine.T, mine)
+            mine = torch.from_numpy(part)
+            square.addmm_(mine.T, mine)
 
     def _lengthen(self, rows: NDArray[Any], kept: int) -> None:
         """Add the products of the rows from `kept` on with all rows."""
