@@ -58,10 +58,10 @@ def norm(
     """
     count, width = rows.shape
     for i in range(count):
-        total = np.float32(0)
+        total = 0.0
         for j in range(width):
-            total += rows[i, j] * rows[i, j]
-        by = np.float32(1) / np.sqrt(total / np.float32(width) + epsilon)
+            total += np.float64(rows[i, j]) * rows[i, j]
+        by = np.float32(1 / np.sqrt(total / width + epsilon))
         for j in range(width):
             out[i, j] = rows[i, j] * by * weight[j]
 
@@ -195,9 +195,9 @@ def _shares(
     count = len(keys)
     for s in range(count):
         for g in range(group):
-            score = np.float32(0)
+            score = 0.0
             for j in range(width):
-                score += queries[g, j] * keys[s, j]
+                score += np.float64(queries[g, j]) * keys[s, j]
             out[g, s] = score * scale
     for g in range(group):
         most = out[g, 0]
