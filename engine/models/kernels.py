@@ -203,12 +203,12 @@ def _shares(
         most = out[g, 0]
         for s in range(1, count):
             most = max(most, out[g, s])
-        total = np.float32(0)
+        total = 0.0
         for s in range(count):
             share = np.exp(out[g, s] - most)
             out[g, s] = share
             total += share
-        by = np.float32(1) / total
+        by = np.float32(1 / total)
         for s in range(count):
             out[g, s] *= by
 
@@ -252,6 +252,7 @@ def attend(
     many, few, width = len(queries), len(keys), keys.shape[2]
     group = many // few
     own = np.empty((group, width), np.float32)
+    mixed = np.empty(group * width)
     for i in range(len(heads)):
         row, at = heads[i], start + i
         for h in range(few):
@@ -267,13 +268,14 @@ def attend(
             mine = shares[i, h * group : (h + 1) * group]
             _shares(own, keys[h, : at + 1], scale, mine)
             mine[:, at + 1 :] = 0
-            found = out[i, h * group * width : (h + 1) * group * width]
-            found[:] = 0
+            mixed[:] = 0
             for s in range(at + 1):
                 for g in range(group):
                     share = mine[g, s]
                     for j in range(width):
-                        found[g * width + j] += share * values[h, s, j]
+                        mixed[g * width + j] += np.float64(share) * values[h, s, j]
+            for j in range(group * width):
+                out[i, h * group * width + j] = mixed[j]
 
 
 @_compiled("void(float32[:,:,::1],float32[:,:,::1],float32,int64,int64,int64,float32[:,:,::1])")
