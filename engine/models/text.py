@@ -7,6 +7,7 @@ continuations with ``##``. `TokenReader` turns all of them back into bytes.
 
 from __future__ import annotations
 
+import bisect
 import dataclasses
 import json
 import re
@@ -16,6 +17,7 @@ from typing import Any, NamedTuple, Protocol
 
 from engine.errors import UserError
 from engine.models.families.decoder import common_prefix
+from engine.models.seams import common_start, cuts_at_blanks, last_seam
 from engine.types import Token
 
 # Stands for the user's text when it is asked where a template puts it.
@@ -119,11 +121,12 @@ class TokenReader:
         self.tokenizer = tokenizer
         self.special_ids = frozenset(tokenizer.all_special_ids)
         self._fast = bool(getattr(tokenizer, "is_fast", False))
-        steps = ""
+        steps, self._cuts = "", False
         if self._fast:
             described = json.loads(tokenizer.backend_tokenizer.to_str())
             kind = described["model"].get("type")
             steps = json.dumps([described.get("decoder"), described.get("pre_tokenizer"), kind])
+            self._cuts = cuts_at_blanks(described, tokenizer.num_special_tokens_to_add())
         self._byte_level = '"ByteLevel"' in steps
         self._wordpiece = '"WordPiece"' in steps
         self._known: dict[int, tuple[str, bytes]] = {}
@@ -139,9 +142,22 @@ class TokenReader:
         ValueError
             If `text` holds lone surrogates; see `without_surrogates`.
         """
-        return self._known_reading(text, chat=False) or self._tokens(
-            text, False, list(self._pieces(text, special=True))
-        )
+        known = self._known_reading(text, chat=False)
+        if known is not None:
+            return known
+        begun = self._begun(text)
+        place = begun[-1].end if begun else 0
+        return self._tokens(text, False, [*begun, *self._pieces(text, True, place)], len(begun))
+
+    def _begun(self, text: str) -> list[_Piece]:
+        """The first pieces, as they were read before an edit; none where all has to be read."""
+        if not self._cuts or not self._readings or self._readings[0].chat:
+            return []
+        newest = self._readings[0]
+        seam = last_seam(text, common_start(newest.text, text))
+        count = bisect.bisect_right(newest.pieces, seam, key=lambda piece: piece.end)
+        # A blank that was trimmed off its token would be forgotten.
+        return newest.pieces[:count] if count and newest.pieces[count - 1].end == seam else []
 
     def ids(self, text: str) -> list[int]:
         """What `read` reads, as ids only: what is read so is not taken for the next one's past."""
@@ -154,23 +170,29 @@ class TokenReader:
                 return one.tokens
         return None
 
-    def _tokens(self, text: str, chat: bool, pieces: list[_Piece]) -> tuple[Token, ...]:
-        """The tokens of pieces; those that stood there before a keystroke are the same objects."""
+    def _tokens(
+        self, text: str, chat: bool, pieces: list[_Piece], begun: int = 0
+    ) -> tuple[Token, ...]:
+        """The tokens of pieces; those that stood there before a keystroke are the same objects.
+
+        The first `begun` are known to be the newest reading's.
+        """
         tokens: tuple[Token, ...] = ()
         for one in self._readings:
             # A keystroke leaves most of the newest; only beside a target is the other worth a look.
             if one.chat == chat and 2 * len(tokens) < len(pieces):
-                tokens = max(tokens, one.tokens[: self._alike(one, text, pieces)], key=len)
+                tokens = max(tokens, one.tokens[: self._alike(one, text, pieces, begun)], key=len)
+                begun = 0
         new = pieces[len(tokens) :]
         self.made += len(new)
         tokens += tuple(self._token_of(piece, text, chat) for piece in new)
         self._readings = [_Reading(text, chat, pieces, tokens), *self._readings[:1]]
         return tokens
 
-    def _alike(self, one: _Reading, text: str, pieces: list[_Piece]) -> int:
-        """How many tokens begin an earlier reading that begin this one too."""
-        alike = common_prefix(one.pieces, pieces)
-        for count, piece in enumerate(pieces[:alike]):
+    def _alike(self, one: _Reading, text: str, pieces: list[_Piece], begun: int) -> int:
+        """How many tokens begin an earlier reading that begin this one too, `begun` at least."""
+        alike = begun + common_prefix(one.pieces[begun:], pieces[begun:])
+        for count, piece in enumerate(pieces[begun:alike], begun):
             # Of these, a token holds what is written, not what its id stands for.
             if piece.special or self._wordpiece or piece.id in self.special_ids:
                 part = slice(piece.start, piece.end)
@@ -274,13 +296,16 @@ class TokenReader:
             return str(self.tokenizer.convert_ids_to_tokens(id_) or "")
         return self.token(id_).text
 
-    def _pieces(self, text: str, special: bool) -> Iterator[_Piece]:
-        """Tokenize; with `special`, special tokens are added as the model was trained with them."""
+    def _pieces(self, text: str, special: bool, begin: int = 0) -> Iterator[_Piece]:
+        """Tokenize; with `special`, special tokens are added as the model was trained with them.
+
+        From `begin` on, which is at a seam.
+        """
         if not self._fast:
             yield from self._pieces_slowly(text, special)
             return
         coded = self.tokenizer(
-            text,
+            text[begin:],
             add_special_tokens=special,
             return_offsets_mapping=True,
             return_special_tokens_mask=True,
@@ -289,7 +314,7 @@ class TokenReader:
         )
         columns = coded["input_ids"], coded["offset_mapping"], coded["special_tokens_mask"]
         yield from [
-            _Piece(id_, start, end, bool(mark))
+            _Piece(id_, begin + start, begin + end, bool(mark))
             for id_, (start, end), mark in zip(*columns, strict=True)
         ]
 
