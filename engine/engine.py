@@ -23,6 +23,7 @@ from engine.cores import one_core
 from engine.errors import Cancelled, UserError
 from engine.models.families.decoder import common_prefix
 from engine.models.families.spec import Ran, added
+from engine.models.halfway import Halfway
 from engine.models.loader import Loaded, load_steps, with_spaces
 from engine.models.store import ModelSource
 from engine.probes.spec import Answer, NotAnswerable, Pass, on_host, probe_specs, wait_for
@@ -46,6 +47,8 @@ SMALL = 64 << 20
 FEW_TOKENS = 8
 """Questions about so many new tokens are small: see `one_core`."""
 
+SOON = 0.75
+"""What is asked of this share of the blocks is answered while the others run."""
 
 A = TypeVar("A")
 
@@ -218,10 +221,10 @@ class Engine:
         if not tokens:
             return Snapshot(request, loaded.info, tokens, notice=reading.notice)
         self._make_room(loaded, tokens, targets, request)
-        passed, ran, run_ms = self._run(loaded, tokens, targets, cancelled)
-        passed = replace(passed, text=reading.text, request=request, cancelled=cancelled)
         answers: dict[Query, Result] = {}
         refused: dict[Query, str] = {}
+        passed = Pass(loaded, Trace(), tokens, targets, reading.text, request, cancelled)
+        ran, run_ms = Ran(0, 0, 0), 0.0
 
         def snapshot(more: bool = False) -> Snapshot:
             whole = added([ran, *passed.beside])
@@ -239,23 +242,36 @@ class Engine:
                 request, loaded.info, tokens, targets, results, reasons, stats, reading.notice, more
             )
 
-        asked = {type(query) for query in request.queries}
-        for spec in probe_specs().values():
-            if spec.lends and spec.query not in asked:
-                passed.trace.memos.pop(spec.lends, None)
+        def answer(queries: tuple[Query, ...], tell: bool) -> None:
+            """Answer what has not been answered; with `tell`, others are yet to be."""
+            asked = tuple(one for one in queries if one not in answers and one not in refused)
+            self._results(passed, asked, answers, refused)
+            if asked and tell and early:
+                early(snapshot(more=True))
+
+        def meet(trace: Trace) -> None:
+            """Answer, while the pass goes on, what is asked of the blocks that are through."""
+            nonlocal passed
+            passed = replace(passed, trace=trace)
+            _forget_unasked(trace, request)
+            with one_core():
+                quick = tuple(query for query in there if not _is_slow(query))
+                answer(quick, tell=True)
+                answer(there, tell=True)
+
+        # A whole text is long in coming: then all is drawn at once.
+        eager = early is not None and on_host(loaded.reader.device)
+        depth, there = _soonest(loaded, request.queries) if eager else (0, ())
+        halfway = Halfway(depth, meet) if there else None
+        trace, ran, run_ms = self._run(loaded, tokens, targets, cancelled, halfway)
+        passed = replace(passed, trace=trace)
+        _forget_unasked(trace, request)
         few = 0 < ran.suffix <= FEW_TOKENS
         with one_core(few):
-            rest = request.queries
-            # A whole text is long in coming: then all is drawn at once.
-            if early and few and on_host(loaded.reader.device):
-                quick = tuple(query for query in rest if not _is_slow(query))
-                rest = tuple(query for query in rest if _is_slow(query))
-                if quick and rest:
-                    self._results(passed, quick, answers, refused)
-                    early(snapshot(more=True))
-                else:
-                    rest = request.queries
-            self._results(passed, rest, answers, refused)
+            quick = tuple(query for query in request.queries if not _is_slow(query))
+            if few and eager and quick != request.queries:
+                answer(quick, tell=True)
+            answer(request.queries, tell=False)
         self.passes += sum(one.passes for one in passed.beside)
         return snapshot()
 
@@ -265,14 +281,15 @@ class Engine:
         tokens: tuple[Token, ...],
         targets: tuple[Token, ...],
         cancelled: Callable[[], bool],
-    ) -> tuple[Pass, Ran, float]:
+        halfway: Halfway | None,
+    ) -> tuple[Trace, Ran, float]:
         # Until the pass is through, the trace is neither the old text's nor the new one's.
         old, self._trace = self._trace, None
         found: tuple[Trace, Ran] | None = None
         begun = time.perf_counter()
         try:
-            found = loaded.reader.read(
-                old, [t.id for t in tokens], [t.id for t in targets], cancelled
+            found = loaded.reader.read_telling(
+                old, [t.id for t in tokens], [t.id for t in targets], cancelled, halfway
             )
         except Cancelled:
             self._trace = _mended(old)
@@ -292,7 +309,7 @@ class Engine:
         self._trace, ran = found
         self.passes += ran.passes
         took = (time.perf_counter() - begun) * 1e3
-        return Pass(loaded, self._trace, tokens, targets), ran, took
+        return self._trace, ran, took
 
     def _make_room(
         self,
@@ -409,6 +426,26 @@ def _is_slow(query: Query) -> bool:
     """Whether a query is answered after the window was given the answers to the others."""
     spec = probe_specs().get(type(query))
     return spec is not None and (spec.slow or spec.last)
+
+
+def _forget_unasked(trace: Trace, request: Request) -> None:
+    """Forget what probes keep only for as long as they are asked."""
+    asked = {type(query) for query in request.queries}
+    for spec in probe_specs().values():
+        if spec.lends and spec.query not in asked:
+            trace.memos.pop(spec.lends, None)
+
+
+def _soonest(loaded: Loaded, queries: tuple[Query, ...]) -> tuple[int, tuple[Query, ...]]:
+    """What can be answered well before a pass is through, and how many blocks it takes."""
+    most = loaded.info.layers * SOON
+    needs = {}
+    for query in queries:
+        spec = probe_specs().get(type(query))
+        blocks = None if spec is None or spec.blocks is None else spec.blocks(loaded.info, query)
+        if blocks is not None and blocks <= most:
+            needs[query] = blocks
+    return max(needs.values(), default=0), tuple(needs)
 
 
 def _mended(trace: Trace | None) -> Trace | None:

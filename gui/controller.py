@@ -204,11 +204,13 @@ class Controller(QObject):
         """Let views draw that ask for nothing but what was quick, while the rest is worked out."""
         if self._waiting:
             return  # they have not drawn the last one yet, and draw all of this one in its place
-        drawn: set[str] = set()
-        self._ahead = snapshot.request.seq, drawn
+        seq, drawn = self._ahead
+        if seq != snapshot.request.seq:
+            drawn = set()
+            self._ahead = snapshot.request.seq, drawn
         self.session.clamp_to(len(snapshot.tokens))
         for key, view in self._views.items():
-            queries = view.queries() if key in self._shown else ()
+            queries = view.queries() if key in self._shown and key not in drawn else ()
             if queries and all(q in snapshot.results or q in snapshot.refused for q in queries):
                 view.render_snapshot(snapshot)
                 drawn.add(key)

@@ -29,7 +29,7 @@ BLOCK = 32
 _ORDER = {"contract", "reassoc", "nsz", "arcp"}
 
 
-def _compiled(signature: str) -> Callable[[F], F]:
+def compiled(signature: str) -> Callable[[F], F]:
     """Compile for one signature, now; what was compiled before on this machine is read again."""
 
     def compiler(cache: bool) -> Any:
@@ -45,7 +45,7 @@ def _compiled(signature: str) -> Callable[[F], F]:
     return decorate
 
 
-@_compiled("void(float32[:,::1],float32[::1],float32,float32[:,::1])")
+@compiled("void(float32[:,::1],float32[::1],float32,float32[:,::1])")
 def norm(
     rows: NDArray[np.float32],
     weight: NDArray[np.float32],
@@ -66,7 +66,7 @@ def norm(
             out[i, j] = rows[i, j] * by * weight[j]
 
 
-@_compiled("void(float32[:,::1],float32[:,::1])")
+@compiled("void(float32[:,::1],float32[:,::1])")
 def gated(both: NDArray[np.float32], out: NDArray[np.float32]) -> None:
     """SwiGLU (Shazeer 2020, 2002.05202): of gate and up (n, 2·I), silu(gate) · up into (n, I)."""
     count, width = out.shape
@@ -76,7 +76,7 @@ def gated(both: NDArray[np.float32], out: NDArray[np.float32]) -> None:
             out[i, j] = gate / (np.float32(1) + np.exp(-gate)) * both[i, width + j]
 
 
-@_compiled("void(float32[:,::1],uint8[:,:,:,::1],float32[:,:,::1],float32[:,:,::1],float32[:,::1])")
+@compiled("void(float32[:,::1],uint8[:,:,:,::1],float32[:,:,::1],float32[:,:,::1],float32[:,::1])")
 def product4(
     rows: NDArray[np.float32],
     codes: NDArray[np.uint8],
@@ -133,7 +133,7 @@ def product4(
                     found[first + o] += scales[t, b, o] * part[o] + lows[t, b, o] * sums[b]
 
 
-@_compiled("void(float32[:,::1],int8[:,:,:,::1],float32[:,:,::1],float32[:,::1])")
+@compiled("void(float32[:,::1],int8[:,:,:,::1],float32[:,:,::1],float32[:,::1])")
 def product8(
     rows: NDArray[np.float32],
     codes: NDArray[np.int8],
@@ -169,7 +169,7 @@ def product8(
                     found[first + o] += scales[t, b, o] * part[o]
 
 
-@_compiled("void(float32[::1],float32[::1],float32[::1],float32[::1])")
+@compiled("void(float32[::1],float32[::1],float32[::1],float32[::1])")
 def _turn(
     row: NDArray[np.float32],
     cos: NDArray[np.float32],
@@ -183,7 +183,7 @@ def _turn(
         out[half + j] = row[half + j] * cos[half + j] + row[j] * sin[half + j]
 
 
-@_compiled("void(float32[:,::1],float32[:,::1],float32,float32[:,::1])")
+@compiled("void(float32[:,::1],float32[:,::1],float32,float32[:,::1])")
 def _shares(
     queries: NDArray[np.float32],
     keys: NDArray[np.float32],
@@ -213,7 +213,34 @@ def _shares(
             out[g, s] *= by
 
 
-@_compiled(
+@compiled("void(float32[:,::1],float32[:,::1],float64[::1])")
+def _mix(
+    shares: NDArray[np.float32], values: NDArray[np.float32], out: NDArray[np.float64]
+) -> None:
+    """Values (S, d_h) weighed by the first S of each row of shares (g, …), into (g·d_h,)."""
+    group, (count, width) = len(shares), values.shape
+    out[:] = 0
+    # Four at a time: the sums are as many numbers as the values, and are read and written for each.
+    whole = count // 4 * 4
+    for s in range(0, whole, 4):
+        for g in range(group):
+            one, two = np.float64(shares[g, s]), np.float64(shares[g, s + 1])
+            three, four = np.float64(shares[g, s + 2]), np.float64(shares[g, s + 3])
+            at = g * width
+            for j in range(width):
+                out[at + j] += (
+                    one * values[s, j]
+                    + two * values[s + 1, j]
+                    + three * values[s + 2, j]
+                    + four * values[s + 3, j]
+                )
+    for s in range(whole, count):
+        for g in range(group):
+            for j in range(width):
+                out[g * width + j] += np.float64(shares[g, s]) * values[s, j]
+
+
+@compiled(
     "void(float32[:,::1],float32[:,::1],float32[:,::1],int64,float32,"
     "float32[:,:,::1],float32[:,:,::1],float32[:,:,::1],float32[:,:,::1],float32[:,::1])"
 )
@@ -268,17 +295,12 @@ def attend(
             mine = shares[i, h * group : (h + 1) * group]
             _shares(own, keys[h, : at + 1], scale, mine)
             mine[:, at + 1 :] = 0
-            mixed[:] = 0
-            for s in range(at + 1):
-                for g in range(group):
-                    share = mine[g, s]
-                    for j in range(width):
-                        mixed[g * width + j] += np.float64(share) * values[h, s, j]
+            _mix(mine, values[h, : at + 1], mixed)
             for j in range(group * width):
                 out[i, h * group * width + j] = mixed[j]
 
 
-@_compiled("void(float32[:,:,::1],float32[:,:,::1],float32,int64,int64,int64,float32[:,:,::1])")
+@compiled("void(float32[:,:,::1],float32[:,:,::1],float32,int64,int64,int64,float32[:,:,::1])")
 def fold(
     queries: NDArray[np.float32],
     keys: NDArray[np.float32],
@@ -318,7 +340,7 @@ def fold(
                     cells[first // block] = most
 
 
-@_compiled("boolean(float32[:,::1],float32,uint8[:,:,:,::1],float32[:,:,::1],float32[:,:,::1])")
+@compiled("boolean(float32[:,::1],float32,uint8[:,:,:,::1],float32[:,:,::1],float32[:,:,::1])")
 def encode4(
     weight: NDArray[np.float32],
     close: float,
@@ -361,7 +383,7 @@ def encode4(
     return True
 
 
-@_compiled("boolean(float32[:,::1],float32,int8[:,:,:,::1],float32[:,:,::1])")
+@compiled("boolean(float32[:,::1],float32,int8[:,:,:,::1],float32[:,:,::1])")
 def encode8(
     weight: NDArray[np.float32],
     close: float,

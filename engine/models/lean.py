@@ -10,8 +10,12 @@ pass by tests/engine/test_exact.py.
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from functools import partial
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import torch
@@ -20,9 +24,11 @@ from torch import Tensor, nn
 
 from engine import memory
 from engine.models import kernels
+from engine.models.blocks import EIGHT, FOUR, run_blocks
 from engine.models.cache import ArenaCache, ArenaLayer
 from engine.models.coded import Coded, coded
 from engine.models.fewrows import FEW, quickens, times
+from engine.models.halfway import Halfway
 from engine.trace import FreshRows, LayerAttention, Trace
 
 Rows: TypeAlias = NDArray[np.float32]
@@ -83,6 +89,140 @@ class Block:
     key_norm: Norm | None
     scale: float
 
+    @property
+    def products(self) -> tuple[Linear, Linear, Linear, Linear]:
+        """In the order of their use."""
+        return self.query_key_value, self.output, self.gate_up, self.down
+
+    @property
+    def norms(self) -> tuple[Norm, Norm, Norm | None, Norm | None]:
+        """In the order of `engine.models.blocks.BEFORE` and the following."""
+        return self.input_norm, self.post_norm, self.query_norm, self.key_norm
+
+
+class Room(NamedTuple):
+    """Where a block's new rows are written, with the rows before them and room behind.
+
+    `states` (C, D), `queries` (H, C, d_h), `keys` and `values` (H_kv, C, d_h).
+    """
+
+    states: Rows
+    queries: Rows
+    keys: Rows
+    values: Rows
+
+
+def _grown(count: int, cache: ArenaCache, trace: Trace) -> list[Room]:
+    """Let a cache and a trace grow by `count` rows, which are yet to be written."""
+    rooms = []
+    for depth, layer in enumerate(trace.attention["decoder"]):
+        held = cache.layers[depth]
+        assert isinstance(layer, LayerAttention)
+        assert isinstance(held, ArenaLayer)
+        states = trace.states["decoder"][depth].extend(count)
+        queries = layer.queries.extend(count)
+        keys, values = held.extend(count)
+        assert held.keys is not None  # (1, H_kv, S, d_h)
+        layer.grown(count, held.keys[0])
+        rooms.append(Room(states, queries, keys[0], values[0]))
+    return rooms
+
+
+class Whole:
+    """What `run_blocks` is told of a model's weights. Make one with `of`."""
+
+    def __init__(self, blocks: list[Block], heads: int, key_heads: int) -> None:
+        self._blocks = blocks  # whose memory is pointed to
+        self._heads, self._key_heads = heads, key_heads
+        self._products = np.array([[_said(one) for one in block.products] for block in blocks])
+        self._norms = np.array(
+            [[0 if n is None else n.weight.ctypes.data for n in block.norms] for block in blocks]
+        )
+        self._epsilons = np.array(
+            [[0 if n is None else n.epsilon for n in block.norms] for block in blocks], np.float32
+        )
+        self._scales = np.array([block.scale for block in blocks], np.float32)
+
+    @classmethod
+    def of(cls, blocks: list[Block], heads: int, key_heads: int) -> Whole | None:
+        """None where a weight has no codes, or not as many outputs as its codes are of."""
+        fits = all(
+            one.codes is not None and one.codes.outputs % kernels.TILE == 0
+            for block in blocks
+            for one in block.products
+        )
+        return cls(blocks, heads, key_heads) if fits else None
+
+    def step(
+        self, x: Rows, rooms: list[Room], turns: tuple[Rows, Rows], start: int, fresh: FreshRows
+    ) -> Callable[[int, int], None]:
+        """What runs rows `x` (n, D), in place, through blocks of which it takes first and last."""
+        places = np.array(
+            [
+                (
+                    room.states[start:].ctypes.data,
+                    *(room.queries.ctypes.data, room.queries.shape[1]),
+                    *(room.keys.ctypes.data, room.keys.shape[1]),
+                    *(room.values.ctypes.data, room.values.shape[1]),
+                )
+                for room in rooms
+            ]
+        )
+
+        def run(first: int, last: int) -> None:
+            run_blocks(
+                x,
+                self._products,
+                self._norms,
+                self._epsilons,
+                self._scales,
+                places,
+                *turns,
+                start,
+                self._heads,
+                self._key_heads,
+                fresh.weights,
+                first,
+                last,
+            )
+
+        return run
+
+
+def _said(product: Linear) -> tuple[int, ...]:
+    """What `run_blocks` is told of a product; see `engine.models.blocks.BITS`."""
+    codes = product.codes
+    assert codes is not None
+    return (
+        EIGHT if codes.lows is None else FOUR,
+        *codes.codes.shape[:2],
+        codes.codes.ctypes.data,
+        codes.scales.ctypes.data,
+        0 if codes.lows is None else codes.lows.ctypes.data,
+        0 if product.bias is None else product.bias.ctypes.data,
+    )
+
+
+@contextmanager
+def _meanwhile(work: Callable[[], None]) -> Iterator[None]:
+    """Do `work` on another thread, and wait for its end whatever happens here."""
+    failed: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            work()
+        except BaseException as error:  # it is raised on the thread that waits
+            failed.append(error)
+
+    thread = threading.Thread(target=run, name="step")
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.join()
+    if failed:
+        raise failed[0]
+
 
 class LeanStep:
     """Runs a few tokens over a cache. Make one with `lean_step`."""
@@ -97,9 +237,12 @@ class LeanStep:
         self.head = _joined(model.get_output_embeddings(), code=self.code)
         self.heads: int = config.num_attention_heads
         self.key_heads: int = config.num_key_value_heads
+        self.whole = Whole.of(self.blocks, self.heads, self.key_heads)
         self._angles: tuple[Rows, Rows] | None = None
 
-    def run(self, ids: list[int], cache: ArenaCache, trace: Trace) -> None:
+    def run(
+        self, ids: list[int], cache: ArenaCache, trace: Trace, halfway: Halfway | None = None
+    ) -> None:
         """Run tokens over the cache of those before them, and note in `trace` what a pass leaves.
 
         Parameters
@@ -110,55 +253,78 @@ class LeanStep:
             Holds at least one token; grows by these.
         trace : Trace
             Grows by these in states, queries and final states.
+        halfway : Halfway, optional
+            Told once its blocks are through, where all are run in one call: the others then run
+            meanwhile.
         """
+        if len(ids) > FEW:
+            halfway = None  # what is told of is all that is new, or nothing
         for start in range(0, len(ids), FEW):
-            trace.fresh = self._run(ids[start : start + FEW], cache, trace)
+            trace.fresh = self._run(ids[start : start + FEW], cache, trace, halfway)
         if len(ids) > FEW:
             trace.fresh = None  # it is not of all that is new
 
-    def _run(self, ids: list[int], cache: ArenaCache, trace: Trace) -> FreshRows:
+    def _run(
+        self, ids: list[int], cache: ArenaCache, trace: Trace, halfway: Halfway | None
+    ) -> FreshRows:
         start, count = cache.get_seq_length(), len(ids)
         fresh = FreshRows(
             start, np.empty((len(self.blocks), count, self.heads, start + count), np.float32)
         )
         new = slice(start, start + count)
-        states = trace.states["decoder"]
-        attention = trace.attention["decoder"]
-        cos, sin = self._turns(start, start + count)  # (n, d_h) each
+        turns = self._turns(start, start + count)  # (n, d_h) each
         x: Rows = self.embedding[ids].numpy()  # (n, D)
-        for depth, block in enumerate(self.blocks):
-            states[depth].extend(count)[new] = x
-            layer, held = attention[depth], cache.layers[depth]
-            assert isinstance(layer, LayerAttention)
-            assert isinstance(held, ArenaLayer)
+        rooms = _grown(count, cache, trace)
+        last, final = trace.states["decoder"][-1].extend(count), trace.final.extend(count)
+        if self.whole is None:
+            x = self._block_by_block(x, rooms, turns, new, fresh)
+        else:
+            step = self.whole.step(x, rooms, turns, start, fresh)
+            if halfway is None:
+                step(0, len(self.blocks))
+            else:
+                step(0, halfway.blocks)
+                trace.fresh = fresh
+                with _meanwhile(partial(step, halfway.blocks, len(self.blocks))):
+                    halfway.tell(trace)
+        last[new] = x
+        final[new] = self.final_norm(x)
+        return fresh
+
+    def _block_by_block(
+        self,
+        x: Rows,
+        rooms: list[Room],
+        turns: tuple[Rows, Rows],
+        new: slice,
+        fresh: FreshRows,
+    ) -> Rows:
+        """The residual stream (n, D) behind the last block, of that before the first."""
+        count, (cos, sin) = len(x), turns
+        for block, room, weights in zip(self.blocks, rooms, fresh.weights, strict=True):
+            room.states[new] = x
             heads = block.query_key_value(block.input_norm(x))  # (n, (H + 2·H_kv)·d_h)
             if block.query_norm is not None and block.key_norm is not None:
                 self._normed(heads, block.query_norm, block.key_norm)
             mixed = np.empty((count, self.heads * cos.shape[1]), np.float32)  # (n, H·d_h)
-            queries = layer.queries.extend(count)
-            keys, values = held.extend(count)
             kernels.attend(
                 heads,
                 cos,
                 sin,
-                start,
+                fresh.start,
                 block.scale,
-                queries,
-                keys[0],
-                values[0],
-                fresh.weights[depth],
+                room.queries,
+                room.keys,
+                room.values,
+                weights,
                 mixed,
             )
-            assert held.keys is not None  # (1, H_kv, S, d_h)
-            layer.grown(count, held.keys[0])
             x = x + block.output(mixed)
             both = block.gate_up(block.post_norm(x))  # (n, 2·I)
             inner = np.empty((count, both.shape[1] // 2), np.float32)
             kernels.gated(both, inner)
             x = x + block.down(inner)
-        states[len(self.blocks)].extend(count)[new] = x
-        trace.final.extend(count)[new] = self.final_norm(x)
-        return fresh
+        return x
 
     def scores(self, final: Tensor) -> Tensor:
         """Scores over the vocabulary (n, V) for up to `FEW` states (n, D) after the final norm."""
@@ -167,9 +333,7 @@ class LeanStep:
     @property
     def nbytes(self) -> int:
         """Bytes held beside the model's weights."""
-        products = [self.head]
-        for block in self.blocks:
-            products += [block.query_key_value, block.output, block.gate_up, block.down]
+        products = [self.head, *(one for block in self.blocks for one in block.products)]
         return sum(0 if one.codes is None else one.codes.nbytes for one in products)
 
     def _normed(self, heads: Rows, query_norm: Norm, key_norm: Norm) -> None:

@@ -129,4 +129,4 @@ def answer(passed: Pass, query: AttentionQuery) -> AttentionResult:
     return AttentionResult(query.layer, query.head, stack, weights)
 
 
-PROBE = ProbeSpec(AttentionQuery, "attention", answer)
+PROBE = ProbeSpec(AttentionQuery, "attention", answer, blocks=lambda _, query: query.layer + 1)

@@ -118,4 +118,6 @@ def _floats(array: NDArray[np.float64]) -> Floats:
     return narrow
 
 
-PROBE = ProbeSpec(EmbeddingQuery, "embedding", answer, slow=True)
+PROBE = ProbeSpec(
+    EmbeddingQuery, "embedding", answer, slow=True, blocks=lambda _, query: query.layer
+)

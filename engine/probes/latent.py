@@ -14,7 +14,7 @@ from engine.latent.context_sentences import Sentence, pooled_states, sentences_o
 from engine.latent.planes import Picture
 from engine.latent.space import Space
 from engine.probes.spec import NotAnswerable, Pass, ProbeSpec, states_at, to_numpy
-from engine.types import LatentPlane, LatentQuery, LatentResult, Pooling
+from engine.types import LatentPlane, LatentQuery, LatentResult, ModelInfo, Pooling
 
 
 @dataclass(slots=True)
@@ -215,4 +215,11 @@ def _result(
     )
 
 
-PROBE = ProbeSpec(LatentQuery, "latent", answer)
+def _blocks(info: ModelInfo, query: LatentQuery) -> int | None:
+    """How many blocks lead to the states that are encoded."""
+    if query.layer is None and query.states == "tokens" and info.latent_layers:
+        return middle(info.latent_layers, info.layers)
+    return query.layer
+
+
+PROBE = ProbeSpec(LatentQuery, "latent", answer, blocks=_blocks)

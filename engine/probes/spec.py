@@ -15,7 +15,7 @@ from torch import Tensor
 
 import engine.probes
 from engine.trace import Trace
-from engine.types import Floats, Ints, Query, Request, Result, Stack, Token
+from engine.types import Floats, Ints, ModelInfo, Query, Request, Result, Stack, Token
 
 if TYPE_CHECKING:
     from engine.models.families.spec import Ran
@@ -58,7 +58,8 @@ class ProbeSpec:
     `needs` is empty where every model will do. With `last`, it is answered after all others, as it
     looks at what they have kept. With `slow`, it takes so long that the window is better given the
     others' answers meanwhile. `lends` names a memo that is forgotten as soon as nobody asks any
-    more, because it is as large as the trace itself.
+    more, because it is as large as the trace itself. `blocks` says of a model and a query how many
+    blocks must have run before it can be answered: all, where it is None or says so.
 
     `answer` queues its work on the device and gives the result, whose arrays are filled when
     `wait_for` returns. What it can only say once it has seen numbers, it says in a function that it
@@ -72,6 +73,7 @@ class ProbeSpec:
     last: bool = False
     slow: bool = False
     lends: str = ""
+    blocks: Callable[[ModelInfo, Any], int | None] | None = None
 
 
 @cache

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pytest
 import torch
-import transformers
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from tinyfamilies import GROUPED
+from tinyquantised import quantised, stored
 from torch import nn
 
 from engine import memory
@@ -22,28 +19,6 @@ from engine.models.families.decoder import DecoderReader
 from engine.models.lean import LeanStep, lean_step
 
 KINDS = ("Q4_0", "Q4_1", "Q4_K", "Q8_0")
-
-
-def stored(kind: str, outputs: int, inputs: int, seed: int = 0) -> torch.Tensor:
-    """A weight as it comes out of a file of this kind: half-precision scales, codes, float32."""
-    rng = np.random.default_rng(seed)
-    blocks = outputs, inputs // BLOCK, 1
-    scale = rng.uniform(0.01, 0.2, blocks).astype(np.float16).astype(np.float32)
-    low = rng.uniform(-1, 0, blocks).astype(np.float16).astype(np.float32)
-    four = rng.integers(0, 16, (*blocks[:2], BLOCK)).astype(np.float32)
-    if kind == "Q4_0":
-        four[..., 0] = 0  # the largest of a block has this code
-        found = scale * (four - 8)
-    elif kind == "Q4_1":
-        four[..., 0], four[..., 1] = 0, 15
-        found = scale * four + low
-    elif kind == "Q4_K":
-        found = scale * np.float32(7) * np.clip(four, 3, 13) + low * np.float32(5)
-    else:
-        eight = rng.integers(-127, 128, (*blocks[:2], BLOCK)).astype(np.float32)
-        eight[..., 0] = 127
-        found = scale * eight
-    return torch.from_numpy(found.astype(np.float32).reshape(outputs, inputs))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -93,20 +68,6 @@ def test_a_weight_of_one_value_is_coded() -> None:
         assert codes is not None
         rows = np.ones((1, 32), np.float32)
         np.testing.assert_allclose(codes(rows), np.full((1, 3), 32 * value), rtol=1e-6)
-
-
-def quantised(seed: int = 0) -> Any:
-    """A small Llama whose weights are of four bits, and its embedding of eight."""
-    torch.manual_seed(seed)
-    sizes = {**GROUPED, "hidden_size": 64, "intermediate_size": 96, "head_dim": 16}
-    config = transformers.LlamaConfig(**sizes, attn_implementation="contextscope")
-    model = transformers.AutoModelForCausalLM.from_config(config).eval().requires_grad_(False)
-    for index, module in enumerate(model.modules()):
-        if isinstance(module, nn.Linear | nn.Embedding):
-            weight = module.weight
-            kind = "Q8_0" if len(weight) == config.vocab_size else "Q4_1"
-            module.weight.data = stored(kind, *weight.shape, index) * 0.1
-    return model
 
 
 @torch.inference_mode()

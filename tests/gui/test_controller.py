@@ -12,7 +12,7 @@ from PySide6.QtCore import QEvent, QObject
 from PySide6.QtWidgets import QApplication, QWidget
 from windows import make_window, settle
 
-from engine.types import LatentQuery, NextQuery, Request, Snapshot
+from engine.types import EmbeddingQuery, LatentQuery, NextQuery, Request, Snapshot
 from gui.controller import TURN, Controller
 from gui.session import Session
 from gui.view import View
@@ -68,13 +68,19 @@ class Desk:
 
     def answer_in_two(self, seq, quick, slow):
         """Hand out the quick answers; the other call hands out all."""
+        return self.answer_in_parts(seq, (quick,), slow)
+
+    def answer_in_parts(self, seq, parts, slow):
+        """Hand out some answers, then more, and so on; the other call hands out all."""
+        quick = parts[-1]
         request = Request(seq, self.controller._epoch, "text", (*quick, *slow))
 
         def snapshot(queries, more):
             refused = MappingProxyType(dict.fromkeys(queries, "made up"))
             return Snapshot(request, model_info(), tokens_of("text"), refused=refused, more=more)
 
-        self.controller.take(snapshot(quick, True))
+        for part in parts:
+            self.controller.take(snapshot(part, True))
         return lambda: self.controller.take(snapshot((*quick, *slow), False))
 
 
@@ -137,6 +143,18 @@ def test_who_asks_for_nothing_slow_draws_ahead_and_only_once(desk):
     while len(desk.rendered) < 2:
         turn()
     assert sorted(desk.log[3:]) == sorted(desk.log[:3])
+
+
+def test_of_answers_that_come_bit_by_bit_each_is_drawn_once(desk):
+    quick, later, slow = LatentQuery(), EmbeddingQuery(1), NextQuery()
+    for view, queries in zip(views_of(desk), ((later,), (quick,), (slow,)), strict=True):
+        view.asked = queries
+    finish = desk.answer_in_parts(1, ((quick,), (quick, later)), (slow,))
+    assert desk.log == [("two", 1), ("one", 1)]
+    finish()
+    while not desk.rendered:
+        turn()
+    assert desk.log == [("two", 1), ("one", 1), ("three", 1)]
 
 
 def test_quick_answers_wait_for_views_that_have_not_drawn_the_last(desk):

@@ -18,6 +18,7 @@ from transformers.models.auto.modeling_auto import (
 from engine.models.cache import ArenaCache, over
 from engine.models.families.spec import FamilySpec, Ran, Reader, base_of, stack_of_blocks
 from engine.models.fewrows import FEW
+from engine.models.halfway import Halfway
 from engine.models.lean import LONGEST, lean_step
 from engine.models.recorder import listening
 from engine.trace import Trace
@@ -30,6 +31,7 @@ class DecoderReader(Reader):
     def __init__(self, model: Any) -> None:
         super().__init__(model)
         self._lean = lean_step(model)
+        self._halfway: Halfway | None = None
 
     def find_blocks(self) -> Mapping[Stack, Sequence[nn.Module]]:
         """The one stack's blocks."""
@@ -79,7 +81,7 @@ class DecoderReader(Reader):
             return trace, Ran(0, 0, kept)
         trace.fresh = None
         if kept and self._lean is not None and len(suffix) <= LONGEST:
-            self._lean.run(suffix, cache, trace)
+            self._lean.run(suffix, cache, trace, self._halfway)
         else:
             recorder = self.recorder(trace, kept, True, cancelled)
             with listening(recorder, self.blocks):
@@ -87,6 +89,21 @@ class DecoderReader(Reader):
             self.note(trace, output)
         trace.ids = list(ids)
         return trace, Ran(1, len(suffix), kept)
+
+    def read_telling(
+        self,
+        trace: Trace | None,
+        ids: list[int],
+        target_ids: list[int],
+        cancelled: Callable[[], bool],
+        halfway: Halfway | None,
+    ) -> tuple[Trace, Ran]:
+        """Do what `read` does; the step of a few tokens tells `halfway`."""
+        self._halfway = halfway
+        try:
+            return self.read(trace, ids, target_ids, cancelled)
+        finally:
+            self._halfway = None
 
     def logits(self, final: Tensor) -> Tensor:
         """Scores (n, V) for states (n, D); of a few states by the way of a keystroke."""

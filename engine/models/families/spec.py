@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from engine.estimate import Sizes
 from engine.models import families
+from engine.models.halfway import Halfway
 from engine.models.recorder import NAME, Recorder
 from engine.trace import Trace
 from engine.types import Kind, Query, Stack
@@ -89,6 +90,17 @@ class Reader(ABC):
             If `cancelled` said so between two blocks. `trace` is then to be mended, as it is
             where memory ran out.
         """
+
+    def read_telling(
+        self,
+        trace: Trace | None,
+        ids: list[int],
+        target_ids: list[int],
+        cancelled: Callable[[], bool],
+        halfway: Halfway | None,
+    ) -> tuple[Trace, Ran]:
+        """Do what `read` does; where it can, tell `halfway` of the pass before it is through."""
+        return self.read(trace, ids, target_ids, cancelled)
 
     @property
     def has_next(self) -> bool:
