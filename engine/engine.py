@@ -262,7 +262,7 @@ class Engine:
         # A whole text is long in coming: then all is drawn at once.
         eager = early is not None and on_host(loaded.reader.device)
         depth, there = _soonest(loaded, request.queries) if eager else (0, ())
-        halfway = Halfway(depth, meet) if there else None
+        halfway = Halfway(depth, meet, _scored(request.queries)) if there else None
         trace, ran, run_ms = self._run(loaded, tokens, targets, cancelled, halfway)
         passed = replace(passed, trace=trace)
         _forget_unasked(trace, request)
@@ -446,6 +446,12 @@ def _soonest(loaded: Loaded, queries: tuple[Query, ...]) -> tuple[int, tuple[Que
         if blocks is not None and blocks <= most:
             needs[query] = blocks
     return max(needs.values(), default=0), tuple(needs)
+
+
+def _scored(queries: tuple[Query, ...]) -> bool:
+    """Whether one of them asks what the new tokens give the next one."""
+    specs = [probe_specs().get(type(query)) for query in queries]
+    return any(spec is not None and spec.scores for spec in specs)
 
 
 def _mended(trace: Trace | None) -> Trace | None:

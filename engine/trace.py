@@ -296,12 +296,22 @@ def _mask(scores: Tensor, part: Segment, low: int, high: int, head: int | None) 
         scores[..., width:] = -torch.inf
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class FreshRows:
-    """Attention of the few rows that the last pass added: `weights` (L, n, H, start + n)."""
+    """What the last pass leaves of the few rows it added.
+
+    `weights` (L, n, H, start + n) is their attention; `scores` (n, V) what they give the next
+    token, where the pass was to work it out.
+    """
 
     start: int
     weights: NDArray[np.float32]
+    scores: Tensor | None = None
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held."""
+        return self.weights.nbytes + (0 if self.scores is None else self.scores.nbytes)
 
 
 class Memo(Protocol):
@@ -428,7 +438,7 @@ class Trace:
             masks=sum(masks.values()),
             maps=maps,
             memos=sum(memo.nbytes for memo in self.memos.values())
-            + (0 if self.fresh is None else self.fresh.weights.nbytes),
+            + (0 if self.fresh is None else self.fresh.nbytes),
         )
 
     @property

@@ -278,17 +278,24 @@ class LeanStep:
         last, final = trace.states["decoder"][-1].extend(count), trace.final.extend(count)
         if self.whole is None:
             x = self._block_by_block(x, rooms, turns, new, fresh)
-        else:
-            step = self.whole.step(x, rooms, turns, start, fresh)
-            if halfway is None:
-                step(0, len(self.blocks))
-            else:
-                step(0, halfway.blocks)
-                trace.fresh = fresh
-                with _meanwhile(partial(step, halfway.blocks, len(self.blocks))):
-                    halfway.tell(trace)
-        last[new] = x
-        final[new] = self.final_norm(x)
+            last[new], final[new] = x, self.final_norm(x)
+            return fresh
+        step = self.whole.step(x, rooms, turns, start, fresh)
+
+        def finish(begin: int, scores: bool) -> None:
+            """Run the blocks from `begin` on, and what follows them."""
+            step(begin, len(self.blocks))
+            last[new], final[new] = x, self.final_norm(x)
+            if scores:
+                fresh.scores = torch.from_numpy(self.head(final[new]))
+
+        if halfway is None:
+            finish(0, False)
+            return fresh
+        step(0, halfway.blocks)
+        trace.fresh = fresh
+        with _meanwhile(partial(finish, halfway.blocks, halfway.scores)):
+            halfway.tell(trace)
         return fresh
 
     def _block_by_block(

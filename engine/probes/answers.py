@@ -120,4 +120,4 @@ def _floats(array: NDArray[np.float32]) -> NDArray[np.float32]:
     return array
 
 
-PROBE = ProbeSpec(AnswersQuery, "next", answer, slow=True)
+PROBE = ProbeSpec(AnswersQuery, "next", answer, slow=True, scores=True)

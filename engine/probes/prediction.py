@@ -11,6 +11,7 @@ from torch import Tensor
 
 from engine.estimate import JUDGED
 from engine.probes.spec import NotAnswerable, Pass, ProbeSpec, to_ints, to_numpy
+from engine.trace import Trace
 from engine.types import NextQuery, NextResult
 
 
@@ -112,7 +113,9 @@ def _judge(done: Surprises, passed: Pass, read: list[int]) -> None:
         position += 1
     while position < last or done.at != last:
         high = min(position + JUDGED, last + 1)
-        scores = passed.loaded.reader.logits(final[position:high]).float()  # (n, V)
+        scores = _fresh_scores(passed.trace, position, high)  # (n, V)
+        if scores is None:
+            scores = passed.loaded.reader.logits(final[position:high]).float()
         done.judged += high - position
         if high == last + 1:
             # Copies, so that the other rows' scores are let go.
@@ -125,9 +128,17 @@ def _judge(done: Surprises, passed: Pass, read: list[int]) -> None:
     done.bits = torch.cat(pieces)
 
 
+def _fresh_scores(trace: Trace, start: int, stop: int) -> Tensor | None:
+    """Those of positions `start` to `stop`, where the pass has worked them out."""
+    fresh = trace.fresh
+    if fresh is None or fresh.scores is None or not fresh.start <= start:
+        return None
+    return fresh.scores[start - fresh.start : stop - fresh.start]
+
+
 def _bits(scores: Tensor, gold: Tensor) -> Tensor:
     """−log2 softmax(scores)[gold], for scores (n, V) and n tokens (n,)."""
     return (scores.gather(1, gold[:, None])[:, 0] - scores.logsumexp(dim=-1)) / -math.log(2)
 
 
-PROBE = ProbeSpec(NextQuery, "next", answer, slow=True)
+PROBE = ProbeSpec(NextQuery, "next", answer, slow=True, scores=True)

@@ -59,7 +59,8 @@ class ProbeSpec:
     looks at what they have kept. With `slow`, it takes so long that the window is better given the
     others' answers meanwhile. `lends` names a memo that is forgotten as soon as nobody asks any
     more, because it is as large as the trace itself. `blocks` says of a model and a query how many
-    blocks must have run before it can be answered: all, where it is None or says so.
+    blocks must have run before it can be answered: all, where it is None or says so. With `scores`
+    it asks what the new tokens give the next one, which a pass had better work out itself.
 
     `answer` queues its work on the device and gives the result, whose arrays are filled when
     `wait_for` returns. What it can only say once it has seen numbers, it says in a function that it
@@ -74,6 +75,7 @@ class ProbeSpec:
     slow: bool = False
     lends: str = ""
     blocks: Callable[[ModelInfo, Any], int | None] | None = None
+    scores: bool = False
 
 
 @cache

@@ -155,6 +155,27 @@ def test_what_is_through_is_there_while_the_rest_is_run(
 
 
 @torch.inference_mode()
+def test_scores_are_worked_out_by_the_pass_where_they_are_asked_for(
+    readers: dict[str, DecoderReader],
+) -> None:
+    reader = readers["llama Q4_1"]
+    for ids in (IDS, [*IDS[:7], 99, 100, 101]):
+        for asked in (True, False):
+            begun, _ = reader.read(None, IDS[:8], [], never)
+            trace, _ = reader.read_telling(
+                begun, ids, [], never, Halfway(1, lambda _trace: None, scores=asked)
+            )
+            assert trace.fresh is not None
+            if not asked:
+                assert trace.fresh.scores is None
+                continue
+            assert trace.fresh.scores is not None
+            wanted = reader.logits(trace.final.rows()[trace.fresh.start :])
+            torch.testing.assert_close(trace.fresh.scores, wanted, atol=CLOSE, rtol=CLOSE)
+            assert trace.fresh.nbytes == trace.fresh.weights.nbytes + wanted.nbytes
+
+
+@torch.inference_mode()
 def test_a_failure_of_who_is_told_waits_for_the_rest(readers: dict[str, DecoderReader]) -> None:
     reader = readers["llama Q4_1"]
     begun, _ = reader.read(None, IDS[:8], [], never)
@@ -200,6 +221,8 @@ def test_answers_about_the_first_blocks_come_while_the_others_run(
 
     asked(TEXT)
     assert not early, "a whole text is drawn at once"
+    logits = reader.logits
+    monkeypatch.setattr(reader, "logits", lambda final: pytest.fail("scored twice"))
     let = halted(reader._lean, monkeypatch)
     went: list[bool] = []
     take = early.append
@@ -224,6 +247,11 @@ def test_answers_about_the_first_blocks_come_while_the_others_run(
     fresh = Request(3, engine.epoch, TEXT + " d", queries)
     engine._trace = None
     anew = engine.answer(fresh)
+    assert reader.logits == logits
+    ours, theirs = whole.results[NextQuery()], anew.results[NextQuery()]
+    assert ours.ids == theirs.ids
+    np.testing.assert_allclose(ours.probabilities, theirs.probabilities, atol=CLOSE)
+    np.testing.assert_allclose(ours.surprise, theirs.surprise, atol=1e-3)
     for query in (first, behind):
         np.testing.assert_allclose(
             whole.results[query].weights, anew.results[query].weights, atol=CLOSE
