@@ -269,7 +269,7 @@ class Engine:
         few = 0 < ran.suffix <= FEW_TOKENS
         with one_core(few):
             quick = tuple(query for query in request.queries if not _is_slow(query))
-            if few and eager and quick != request.queries:
+            if ran.suffix <= FEW_TOKENS and eager and quick != request.queries:
                 answer(quick, tell=True)
             answer(request.queries, tell=False)
         self.passes += sum(one.passes for one in passed.beside)
