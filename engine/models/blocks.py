@@ -30,8 +30,6 @@ from engine.models.kernels import (
     product8,
 )
 
-EIGHT, FOUR = 8, 4
-
 QUERY_KEY_VALUE, OUTPUT, GATE_UP, DOWN = range(4)
 """The products of a block, in order."""
 
@@ -70,7 +68,7 @@ def _product(
     """Rows (n, I) times a weight, into (n, O)."""
     tiles, blocks = weight[TILES], weight[BLOCKS]
     scales = carray(_floats(weight[SCALES]), (tiles, blocks, TILE))
-    if weight[BITS] == FOUR:
+    if weight[BITS] == 4:
         lows = carray(_floats(weight[LOWS]), (tiles, blocks, TILE))
         codes = carray(_bytes(weight[CODES]), (tiles, blocks, BLOCK // 2, TILE))
         product4(rows, codes, scales, lows, out)

@@ -24,7 +24,6 @@ from torch import Tensor, nn
 
 from engine import memory
 from engine.models import kernels
-from engine.models.blocks import EIGHT, FOUR, run_blocks
 from engine.models.cache import ArenaCache, ArenaLayer
 from engine.models.coded import Coded, coded
 from engine.models.fewrows import FEW, quickens, times
@@ -132,6 +131,8 @@ class Whole:
     """What `run_blocks` is told of a model's weights. Make one with `of`."""
 
     def __init__(self, blocks: list[Block], heads: int, key_heads: int) -> None:
+        import engine.models.blocks  # noqa: F401 - see `step`; at loading rather than at a keystroke
+
         self._blocks = blocks  # whose memory is pointed to
         self._heads, self._key_heads = heads, key_heads
         self._products = np.array([[_said(one) for one in block.products] for block in blocks])
@@ -169,6 +170,9 @@ class Whole:
             ]
         )
 
+        # Compiled once on a machine, in some seconds, which only models with codes have to wait for.
+        from engine.models.blocks import run_blocks
+
         def run(first: int, last: int) -> None:
             run_blocks(
                 x,
@@ -194,7 +198,7 @@ def _said(product: Linear) -> tuple[int, ...]:
     codes = product.codes
     assert codes is not None
     return (
-        EIGHT if codes.lows is None else FOUR,
+        8 if codes.lows is None else 4,
         *codes.codes.shape[:2],
         codes.codes.ctypes.data,
         codes.scales.ctypes.data,
