@@ -170,7 +170,7 @@ class Whole:
             ]
         )
 
-        # Compiled once on a machine, in some seconds, which only models with codes have to wait for.
+        # Compiled once on a machine, in some seconds, for which only models with codes have to wait.
         from engine.models.blocks import run_blocks
 
         def run(first: int, last: int) -> None:
