@@ -170,7 +170,7 @@ class Whole:
             ]
         )
 
-        # Compiled once on a machine, in some seconds, for which only models with codes have to wait.
+        # Compiled once on a machine, in seconds that only models with codes need wait for.
         from engine.models.blocks import run_blocks
 
         def run(first: int, last: int) -> None:
