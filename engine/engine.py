@@ -12,6 +12,7 @@ import gc
 import time
 from collections.abc import Callable, Generator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import TypeVar
@@ -23,7 +24,7 @@ from engine.cores import one_core
 from engine.errors import Cancelled, UserError
 from engine.models.families.decoder import common_prefix
 from engine.models.families.spec import Ran, added
-from engine.models.halfway import Halfway
+from engine.models.halfway import Halfway, Stage
 from engine.models.loader import Loaded, load_steps, with_spaces
 from engine.models.store import ModelSource
 from engine.probes.spec import Answer, NotAnswerable, Pass, on_host, probe_specs, wait_for
@@ -249,20 +250,19 @@ class Engine:
             if asked and tell and early:
                 early(snapshot(more=True))
 
-        def meet(trace: Trace) -> None:
+        def meet(queries: tuple[Query, ...], trace: Trace) -> None:
             """Answer, while the pass goes on, what is asked of the blocks that are through."""
             nonlocal passed
             passed = replace(passed, trace=trace)
             _forget_unasked(trace, request)
             with one_core():
-                quick = tuple(query for query in there if not _is_slow(query))
-                answer(quick, tell=True)
-                answer(there, tell=True)
+                answer(queries, tell=True)
 
         # A whole text is long in coming: then all is drawn at once.
         eager = early is not None and on_host(loaded.reader.device)
-        depth, there = _soonest(loaded, request.queries) if eager else (0, ())
-        halfway = Halfway(depth, meet, _scored(request.queries)) if there else None
+        soon = _soon(loaded, request.queries) if eager else []
+        stages = tuple(Stage(blocks, partial(meet, queries)) for blocks, queries in soon)
+        halfway = Halfway(stages, _scored(request.queries)) if stages else None
         trace, ran, run_ms = self._run(loaded, tokens, targets, cancelled, halfway)
         passed = replace(passed, trace=trace)
         _forget_unasked(trace, request)
@@ -436,16 +436,23 @@ def _forget_unasked(trace: Trace, request: Request) -> None:
             trace.memos.pop(spec.lends, None)
 
 
-def _soonest(loaded: Loaded, queries: tuple[Query, ...]) -> tuple[int, tuple[Query, ...]]:
-    """What can be answered well before a pass is through, and how many blocks it takes."""
-    most = loaded.info.layers * SOON
-    needs = {}
+def _soon(loaded: Loaded, queries: tuple[Query, ...]) -> list[tuple[int, tuple[Query, ...]]]:
+    """What can be answered well before a pass is through, by how many blocks it takes.
+
+    The slow ones come last.
+    """
+    stages: dict[int, list[Query]] = {}
+    slow: list[Query] = []
+    most = 0
     for query in queries:
         spec = probe_specs().get(type(query))
         blocks = None if spec is None or spec.blocks is None else spec.blocks(loaded.info, query)
-        if blocks is not None and blocks <= most:
-            needs[query] = blocks
-    return max(needs.values(), default=0), tuple(needs)
+        if blocks is None or not 0 <= blocks <= loaded.info.layers * SOON:
+            continue
+        most = max(most, blocks)
+        slow.append(query) if _is_slow(query) else stages.setdefault(blocks, []).append(query)
+    found = [(blocks, tuple(stages[blocks])) for blocks in sorted(stages)]
+    return [*found, (most, tuple(slow))] if slow else found
 
 
 def _scored(queries: tuple[Query, ...]) -> bool:

@@ -10,11 +10,10 @@ pass by tests/engine/test_exact.py.
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -27,7 +26,7 @@ from engine.models import kernels
 from engine.models.cache import ArenaCache, ArenaLayer
 from engine.models.coded import Coded, coded
 from engine.models.fewrows import FEW, quickens, times
-from engine.models.halfway import Halfway
+from engine.models.halfway import Halfway, Meanwhile
 from engine.trace import FreshRows, LayerAttention, Trace
 
 Rows: TypeAlias = NDArray[np.float32]
@@ -207,27 +206,6 @@ def _said(product: Linear) -> tuple[int, ...]:
     )
 
 
-@contextmanager
-def _meanwhile(work: Callable[[], None]) -> Iterator[None]:
-    """Do `work` on another thread, and wait for its end whatever happens here."""
-    failed: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            work()
-        except BaseException as error:  # it is raised on the thread that waits
-            failed.append(error)
-
-    thread = threading.Thread(target=run, name="step")
-    thread.start()
-    try:
-        yield
-    finally:
-        thread.join()
-    if failed:
-        raise failed[0]
-
-
 class LeanStep:
     """Runs a few tokens over a cache. Make one with `lean_step`."""
 
@@ -258,8 +236,8 @@ class LeanStep:
         trace : Trace
             Grows by these in states, queries and final states.
         halfway : Halfway, optional
-            Told once its blocks are through, where all are run in one call: the others then run
-            meanwhile.
+            Told of each stage once its blocks are through, where many are run in one call: the
+            others then run meanwhile.
         """
         if len(ids) > FEW:
             halfway = None  # what is told of is all that is new, or nothing
@@ -296,10 +274,15 @@ class LeanStep:
         if halfway is None:
             finish(0, False)
             return fresh
-        step(0, halfway.blocks)
+        cuts = [stage.blocks for stage in halfway.stages]
+        step(0, cuts[0])
         trace.fresh = fresh
-        with _meanwhile(partial(finish, halfway.blocks, halfway.scores)):
-            halfway.tell(trace)
+        pieces = [partial(step, *ends) for ends in pairwise(cuts)]
+        with Meanwhile([*pieces, partial(finish, cuts[-1], halfway.scores)]) as others:
+            for index, stage in enumerate(halfway.stages):
+                if index:
+                    others.wait(index - 1)
+                stage.tell(trace)
         return fresh
 
     def _block_by_block(

@@ -17,7 +17,7 @@ from tinyquantised import CONFIGS, quantised
 from engine.engine import Engine, never
 from engine.models.families.decoder import DecoderReader
 from engine.models.fewrows import FEW
-from engine.models.halfway import Halfway
+from engine.models.halfway import Halfway, Meanwhile, Stage
 from engine.models.lean import LeanStep
 from engine.trace import Trace
 from engine.types import (
@@ -55,6 +55,10 @@ def alike(ours: Trace, theirs: Trace) -> None:
         )
 
 
+def told_at(told: list[Trace], *blocks: int) -> Halfway:
+    return Halfway(tuple(Stage(count, told.append) for count in blocks))
+
+
 @pytest.mark.parametrize("which", [*(f"{name} Q4_1" for name in CONFIGS), "llama Q8_0"])
 @settings(deadline=None)
 @given(
@@ -72,14 +76,14 @@ def test_one_call_leaves_what_the_modules_leave(
     assert step.whole is not None
     begun, _ = reader.read(None, ids[: max(1, len(ids) - cut)], [], never)
     told: list[Trace] = []
-    ours, _ = reader.read_telling(begun, ids, [], never, Halfway(depth, told.append))
+    ours, _ = reader.read_telling(begun, ids, [], never, told_at(told, depth, depth, 3))
     reader._lean = None
     try:
         theirs, _ = reader.read(None, ids, [], never)
     finally:
         reader._lean = step
     alike(ours, theirs)
-    assert len(told) == (min(cut, len(ids) - 1) <= FEW)
+    assert len(told) == 3 * (min(cut, len(ids) - 1) <= FEW)
 
 
 @torch.inference_mode()
@@ -103,7 +107,7 @@ def test_blocks_in_one_call_leave_what_they_leave_one_by_one(
 
 
 def halted(step: LeanStep, monkeypatch: pytest.MonkeyPatch) -> Callable[[], bool]:
-    """Lets the blocks behind the cut wait until what is returned is called; True if they had."""
+    """Lets the last blocks wait until what is returned is called; True if they had."""
     go, begun = threading.Event(), threading.Event()
     assert step.whole is not None
     made = step.whole.step
@@ -112,7 +116,7 @@ def halted(step: LeanStep, monkeypatch: pytest.MonkeyPatch) -> Callable[[], bool
         run = made(*args)  # type: ignore[arg-type]
 
         def slowly(first: int, last: int) -> None:
-            if first:
+            if first and last == 3:
                 begun.set()
                 assert go.wait(30)
             run(first, last)
@@ -145,7 +149,7 @@ def test_what_is_through_is_there_while_the_rest_is_run(
         seen.append((states, maps))
         assert let(), "the other blocks were not begun"
 
-    trace, ran = reader.read_telling(begun, IDS, [], never, Halfway(2, tell))
+    trace, ran = reader.read_telling(begun, IDS, [], never, Halfway((Stage(2, tell),)))
     assert (ran.passes, ran.suffix, ran.reused) == (1, 1, 8)
     ((states, maps),) = seen
     for depth in (0, 1, 2):
@@ -163,7 +167,7 @@ def test_scores_are_worked_out_by_the_pass_where_they_are_asked_for(
         for asked in (True, False):
             begun, _ = reader.read(None, IDS[:8], [], never)
             trace, _ = reader.read_telling(
-                begun, ids, [], never, Halfway(1, lambda _trace: None, scores=asked)
+                begun, ids, [], never, Halfway((Stage(1, lambda _trace: None),), scores=asked)
             )
             assert trace.fresh is not None
             if not asked:
@@ -184,11 +188,26 @@ def test_a_failure_of_who_is_told_waits_for_the_rest(readers: dict[str, DecoderR
         raise ValueError("no")
 
     with pytest.raises(ValueError, match="no"):
-        reader.read_telling(begun, IDS, [], never, Halfway(1, tell))
+        reader.read_telling(begun, IDS, [], never, Halfway((Stage(1, tell),)))
     assert not [one for one in threading.enumerate() if one.name == "step"]
     begun.mend()
     again, _ = reader.read(begun, IDS, [], never)
     alike(again, reader.read(None, IDS, [], never)[0])
+
+
+def test_after_a_piece_that_fails_none_is_begun() -> None:
+    done: list[int] = []
+
+    def fail() -> None:
+        raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no"), Meanwhile([fail, lambda: done.append(1)]) as work:
+        work.wait(1)
+    with pytest.raises(ValueError, match="no"), Meanwhile([lambda: done.append(2), fail]) as work:
+        work.wait(1)
+    with pytest.raises(KeyError), Meanwhile([fail]):
+        raise KeyError
+    assert done == [2]
 
 
 # --- answers --------------------------------------------------------------------------------------
