@@ -12,7 +12,7 @@ from typing import get_args
 
 import gui.figures
 from engine.errors import UserError
-from engine.types import Dtype
+from engine.types import Dtype, LatentPlane
 from gui.headless import lab_arguments, latent_arguments, study_arguments
 from gui.headless.console import guarded
 from gui.headless.text import SENTENCE, given_text
@@ -83,6 +83,9 @@ def _dispatch(given: argparse.Namespace) -> int:
                 task=given.task,
                 k=given.k,
                 seed=given.seed,
+                plane=given.plane,
+                states=given.states,
+                by_label=given.by_label,
             )
         )
     return _window(given, text)
@@ -200,6 +203,23 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
         help="how weights become colours in a picture",
     )
     parser.add_argument(
+        "--plane",
+        type=_plane,
+        default="own",
+        metavar="PLANE",
+        help="of --view latent: own, components, three-components, umap, or dimensions: 1,2 "
+        "or 1,2,3",
+    )
+    parser.add_argument(
+        "--states",
+        choices=("tokens", "mean", "last"),
+        default="tokens",
+        help="of --view latent: the space of tokens, or of sentences by their mean or last token",
+    )
+    parser.add_argument(
+        "--by-label", action="store_true", help="of --view latent: colour the cloud by its labels"
+    )
+    parser.add_argument(
         "--scale", type=int, choices=range(1, 5), default=1, help="size of a PNG, 150 dpi each"
     )
 
@@ -239,6 +259,22 @@ def _count(given: str) -> int:
     if number < 1:
         raise ValueError
     return number
+
+
+def _plane(given: str) -> LatentPlane:
+    """A plane by name, or by its dimensions counted from 1."""
+    names: dict[str, LatentPlane] = {
+        "own": "own",
+        "components": "components",
+        "three-components": "three components",
+        "umap": "umap",
+    }
+    if given in names:
+        return names[given]
+    first, second, *others = (_count(part) - 1 for part in given.split(","))
+    if len({first, second, *others}) != 2 + len(others) or len(others) > 1:
+        raise ValueError
+    return (first, second, others[0]) if others else (first, second)
 
 
 def _lengths(given: str) -> tuple[int, ...]:

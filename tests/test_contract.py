@@ -90,6 +90,20 @@ def test_exports_equal_transformers(name: str, auto: str, layer: int, tmp_path: 
         )
 
 
+def test_the_plane_of_a_latent_space_can_be_chosen(tmp_path: Path) -> None:
+    wanted = {"own": ("z₁", "z₂"), "2,5": ("z₂", "z₅"), "1,2,8": ("z₁", "z₂", "z₈")}
+    for plane, axes in wanted.items():
+        export("latent", out := tmp_path / "a.npz", "--model", "builtin", "--plane", plane)
+        with np.load(out) as numbers:
+            assert tuple(numbers["axis_names"]) == axes
+            assert numbers["xy"].shape[1] == len(axes)
+            for column, axis in enumerate(axes):
+                dimension = "₁₂₃₄₅₆₇₈".index(axis[1])
+                np.testing.assert_allclose(
+                    numbers["xy"][:, column], numbers["mu"][:, dimension], atol=1e-6
+                )
+
+
 @pytest.mark.parametrize(
     "name", ["builtin", pytest.param("smollm2-135m-instruct", marks=pytest.mark.model)]
 )

@@ -17,9 +17,14 @@ from gui.turning import Turn, middle_of, seen_from, spread_from
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
+    from numpy.typing import NDArray
 
 _SIDE = 4.2
 _CLOUD = "#c6ccd4"
+_ACROSS, _MOST, _ROW = 3, 23, 0.16
+"""Labels in a row of the legend, in all of it, and inches from one row to the next."""
+
 _OUTLINED = 5000
 """More reference states than this would make a file of megabytes if each were an outline."""
 
@@ -51,12 +56,18 @@ def draw(figure: Figure, snapshot: Snapshot, options: FigureOptions) -> None:
     title = style.heading(model, "latent space", where, f"Z = {size}")
     top = style.title_height()
     left = style.MARGIN + 0.5
-    style.sized(figure, left + _SIDE + style.MARGIN, top + _SIDE + 0.66, title)
+    legend = _label_handles(found, _hues(found, options))
+    below = 0.66 + _ROW * -(-len(legend) // _ACROSS)
+    style.sized(figure, left + _SIDE + style.MARGIN, top + _SIDE + below, title)
     on = style.axes(figure, left, top, _SIDE, _SIDE)
     seen, names = _seen(found, options.turn), axis_names(found)
     _limits(on, seen)
-    cloud = seen.reference
-    dots = on.scatter(cloud[:, 0], cloud[:, 1], s=2, color=_CLOUD, linewidths=0, zorder=1)
+    cloud, hues = seen.reference, _hues(found, options)
+    # Neighbours in a file often share a label; in that order the last would hide the others.
+    order = np.random.default_rng(0).permutation(len(cloud))
+    each = np.array([_CLOUD, *hues.values()])[_which(found, hues)][order]
+    x, y = cloud[order].T
+    dots = on.scatter(x, y, s=4 if hues else 2, c=each, linewidths=0, zorder=1)
     dots.set_rasterized(len(cloud) > _OUTLINED)
     if seen.linear:
         _ellipses(on, seen)
@@ -79,7 +90,43 @@ def draw(figure: Figure, snapshot: Snapshot, options: FigureOptions) -> None:
     handles[2].set_label(f"{len(found.reference)} reference states")
     if not seen.linear:
         del handles[1]
-    figure.legend(handles=handles, loc="lower left", ncols=3, bbox_to_anchor=(0.02, 0.0))
+    foot = 0.66 - below  # inches by which the labels push the first row up
+    height = figure.get_size_inches()[1]
+    figure.legend(handles=handles, loc="lower left", ncols=3, bbox_to_anchor=(0.02, -foot / height))
+    if legend:
+        told: dict[str, Any] = {"columnspacing": 1.0, "handletextpad": 0.2, "labelspacing": 0.2}
+        spot = (0.02, 0.02 / height)
+        figure.legend(handles=legend, loc="lower left", ncols=_ACROSS, bbox_to_anchor=spot, **told)
+
+
+def _hues(found: LatentResult, options: FigureOptions) -> dict[int, str]:
+    """The colour of each label that has one, as on the screen."""
+    count = len(found.label_names)
+    if not options.coloured or count < 2 or len(found.labels) != len(found.reference):
+        return {}
+    each = {index: colour.CATEGORIES[index % len(colour.CATEGORIES)] for index in range(count)}
+    return {index: hue for index, hue in each.items() if options.only in (None, index)}
+
+
+def _which(found: LatentResult, hues: dict[int, str]) -> NDArray[np.intp]:
+    """Of each reference state (N,), which of `hues` it has, counted from 1; 0 is none."""
+    at = np.zeros(max(len(found.label_names), 1), np.intp)
+    at[list(hues)] = np.arange(1, len(hues) + 1)
+    none = np.zeros(len(found.reference), np.intp)
+    return at[found.labels.astype(np.intp)] if hues else none
+
+
+def _label_handles(found: LatentResult, hues: dict[int, str]) -> list[Line2D]:
+    """A dot and a name for each label that is coloured, as many as there is room for."""
+    from matplotlib.lines import Line2D
+
+    def dot(hue: str, name: str) -> Line2D:
+        said = lettering.elide(lettering.drawable(name) or "(none)", style.SMALL, 1.15, mono=False)
+        return Line2D([], [], marker="o", markersize=3.5, ls="", color=hue, label=said)
+
+    shown = [dot(hue, found.label_names[index]) for index, hue in hues.items()]
+    more = len(shown) - _MOST
+    return shown if more <= 0 else [*shown[:_MOST], dot("white", f"and {more} more")]
 
 
 @dataclass(frozen=True, slots=True)

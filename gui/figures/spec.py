@@ -36,7 +36,8 @@ class FigureOptions:
     as a map, or as lines from the queries to the keys. `temperature` is that of the next tokens.
     `drawn` names a picture of states, empty the newest.
     `plane` is that of a latent space, `states` whose states it shows; of three directions `turn` is
-    from where they are seen.
+    from where they are seen. With `coloured` its cloud has the colours of its labels, or of `only`
+    one of them.
     `contexts` stand before the text on either side of a comparison. `prompt` is the one that a task
     wrote into the text, None where there is none.
     """
@@ -51,6 +52,8 @@ class FigureOptions:
     plane: LatentPlane = "own"
     states: Pooling = "tokens"
     turn: Turn = HOME
+    coloured: bool = False
+    only: int | None = None
     contexts: tuple[str, str] = ("", "")
     prompt: Prompt | None = None
 

@@ -4,20 +4,33 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from engine.errors import UserError
 from engine.models.catalogue import default, resolve
 from engine.models.store import acquire, open_spec
 from engine.tasks.taskfile import find_task
-from engine.types import ModelInfo, Request, Stack
+from engine.types import (
+    LatentPlane,
+    LatentQuery,
+    LatentResult,
+    ModelInfo,
+    Pooling,
+    Request,
+    Snapshot,
+    Stack,
+)
 from gui.comparing import joined
 from gui.exporters.spec import check_applies, export, format_for
 from gui.figures.spec import FigureOptions, figure_specs
 from gui.headless.console import DONE, finish, say
+from gui.mapping import MapChoice, map_job
 from gui.planes import layers_of, states_of
 from gui.precision import measure_at_once
 from gui.prompting import Choice, Prompt, write
+
+if TYPE_CHECKING:
+    from engine.engine import Engine
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +54,9 @@ class Order:
     task: str | None = None
     k: int = 4
     seed: int = 0
+    plane: LatentPlane = "own"
+    states: Pooling = "tokens"
+    by_label: bool = False
 
 
 def run(order: Order) -> int:
@@ -68,7 +84,11 @@ def run(order: Order) -> int:
     options = replace(options_for(order, info), prompt=prompt, contexts=contexts)
     queries = figure_specs()[order.view].queries(options, info)
     request = Request(1, engine.epoch, order.text, queries, target=order.target, chat=order.chat)
+    for query in queries:
+        if isinstance(query, LatentQuery) and query.plane == "umap":
+            _fit(engine, info, query)
     snapshot = engine.answer(request)
+    _check_plane(snapshot, order.plane)
     export(snapshot, order.view, options, order.out, scale=order.scale)
     if snapshot.notice:
         say(snapshot.notice)
@@ -127,17 +147,47 @@ def options_for(order: Order, info: ModelInfo) -> FigureOptions:
     if order.kind is not None and order.kind not in kinds:
         have = " or ".join(kinds)
         raise UserError(what, f"{info.title} has no {order.kind} here", f"Give --kind {have}")
-    options = FigureOptions(order.layer, order.head, order.kind, order.scaling)
+    options = replace(
+        FigureOptions(order.layer, order.head, order.kind, order.scaling),
+        plane=order.plane,
+        states=order.states,
+        coloured=order.by_label,
+    )
     depth = info.depth(options.stack_of(info))
     layers: dict[str, range | tuple[int, ...]] = {
         "attention": range(depth),
         "mosaic": range(depth),
         "embedding": range(depth + 1),
-        "latent": layers_of(info, states_of(info, "tokens")),
+        "latent": layers_of(info, states_of(info, order.states)),
     }
     _check(what, info, "layer", order.layer, layers.get(order.view))
     _check(what, info, "head", order.head, range(info.heads))
     return options
+
+
+def _fit(engine: Engine, info: ModelInfo, query: LatentQuery) -> None:
+    """Fit the picture that bends, as the window does, or find it where it was kept."""
+    layers = layers_of(info, query.states)
+    layer = query.layer
+    if layer is None and layers:
+        layer = min(layers, key=lambda one: (abs(one - info.layers / 2), one))
+    if layer is None:
+        return  # the query's refusal says what there is
+    made = finish(map_job(MapChoice(info.title, info.fingerprint, layer, query.states))(engine))
+    if made.remark:
+        say(made.remark)
+
+
+def _check_plane(snapshot: Snapshot, wanted: LatentPlane) -> None:
+    """Refuse what a latent space cannot show; in the window it would show its own plane."""
+    for found in snapshot.results.values():
+        if isinstance(found, LatentResult) and wanted not in ("own", found.plane):
+            raise UserError(
+                "Cannot export latent",
+                f"the space of layer {found.layer} cannot show it: it has {found.mu.shape[1]} "
+                f"dimensions and {'keeps' if found.planes else 'does not keep'} its reference μ",
+                "Choose another plane, or give none",
+            )
 
 
 def _check(

@@ -273,6 +273,8 @@ class LatentView(View):
             plane=self.plane.plane,
             states=self.states,
             turn=self.map.turn,
+            coloured=self.colours.isChecked(),
+            only=self._only,
         )
 
     def caption(self) -> str:

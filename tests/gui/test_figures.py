@@ -112,6 +112,29 @@ def test_title_names_layer_and_head():
     assert "layer 3 · Z = 3" in drawn("latent").texts[0].get_text()
 
 
+def cloud_colours(figure):
+    """The colours of a latent figure's reference states, and the names below it."""
+    from matplotlib.colors import to_hex
+
+    cloud = max(figure.axes[0].collections, key=lambda one: len(one.get_offsets()))
+    colours = {to_hex(face).upper() for face in cloud.get_facecolors()}
+    named = [text.get_text() for legend in figure.legends for text in legend.get_texts()]
+    return colours, named
+
+
+def test_a_latent_cloud_is_coloured_by_label_as_on_the_screen():
+    grey, names = cloud_colours(drawn("latent"))
+    assert len(grey) == 1
+    assert "Emma" not in names
+    hues, names = cloud_colours(drawn("latent", replace(CHOSEN, coloured=True)))
+    assert hues == set(colour.CATEGORIES[:3])
+    assert names[-3:] == ["Emma", "Alice", "Ulysses"]
+    one, names = cloud_colours(drawn("latent", replace(CHOSEN, coloured=True, only=1)))
+    assert one == grey | {colour.CATEGORIES[1]}
+    assert names[-1] == "Alice"
+    assert "Emma" not in names
+
+
 def test_last_depth_shows_the_last_block():
     info = model()
     (query,) = figure_specs()["attention"].queries(FigureOptions(layer=LAYERS), info)
