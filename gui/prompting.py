@@ -170,12 +170,14 @@ def verdict(found: AnswersResult, prompt: Prompt) -> str:
     shared = _sharing(found)
     if shared:
         names = " and ".join(f"“{prompt.answers[index].strip()}”" for index in shared[:2])
-        said += f". {names} begin with the same token here and cannot be told apart"
+        most = max(int(found.counted[index]) for index in shared)
+        said += f". {names} begin with the same token here, so p is that of "
+        said += f"up to {most} tokens" if most > 1 else "what they share"
     return said + "."
 
 
 def _sharing(found: AnswersResult) -> list[int]:
-    """The first answers whose first token is the same."""
+    """The first two answers whose first token is the same."""
     seen: dict[int, int] = {}
     for index, id_ in enumerate(found.ids.tolist()):
         if id_ >= 0 and id_ in seen:

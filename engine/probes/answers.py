@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from engine.continuations import Ids, said_after, told_apart
 from engine.models.families.decoder import common_prefix
 from engine.probes.prediction import last_scores
 from engine.probes.spec import NotAnswerable, Pass, ProbeSpec, to_ints, to_numpy
@@ -20,6 +21,9 @@ from engine.types import Ints, Token, frozen
 def answer(passed: Pass, query: AnswersQuery) -> Callable[[], AnswersResult]:
     """Look the answers' first tokens up in what is predicted after the text's last token.
 
+    Answers that begin alike are told apart by p of so many tokens as differ, by the chain rule;
+    for that the tokens they share are run behind the text.
+
     The attention is that of the last token's row, from which the answer is predicted.
     """
     if passed.loaded.info.kind == "encoder-decoder":
@@ -27,11 +31,13 @@ def answer(passed: Pass, query: AnswersQuery) -> Callable[[], AnswersResult]:
             f"{passed.loaded.info.title} answers with a decoder of its own; a task is for models "
             "that go on from their context"
         )
-    ids = _first_tokens(passed, query.answers)
+    tokens = _tokens_of(passed, query.answers)
+    ids = [one[0] if one else -1 for one in tokens]
     scores = last_scores(passed).log_softmax(dim=-1)  # (V,)
     chosen = torch.tensor([max(0, id_) for id_ in ids], dtype=torch.long, device=scores.device)
-    logged = scores[chosen]  # (A,)
-    above = (scores[None] > logged[:, None]).sum(dim=-1)
+    counted = told_apart(tokens)
+    logged = scores[chosen] + _later(passed, tokens, counted, scores)  # (A,)
+    above = (scores[None] > scores[chosen][:, None]).sum(dim=-1)
     logs, ranks = to_numpy(logged), to_ints(above)
     parts = _parts(passed.tokens, query.ranges)
     mass = _mass(passed, parts)
@@ -44,6 +50,7 @@ def answer(passed: Pass, query: AnswersQuery) -> Callable[[], AnswersResult]:
         shares = probabilities / np.float32(whole) if whole else probabilities.copy()
         return AnswersResult(
             ids=_ints(np.array(ids, np.int64)),
+            counted=_ints(np.array(counted, np.int64)),
             probabilities=_floats(probabilities),
             shares=_floats(shares),
             ranks=_ints(np.where(known, ranks, -1)),
@@ -54,27 +61,43 @@ def answer(passed: Pass, query: AnswersQuery) -> Callable[[], AnswersResult]:
     return finish
 
 
-def _first_tokens(passed: Pass, answers: Sequence[str]) -> list[int]:
-    """The first token of each answer as it stands behind the text, −1 where it has none of its own.
+def _later(passed: Pass, tokens: list[Ids], counted: list[int], like: Tensor) -> Tensor:
+    """Ln p (A,) of what is counted of each answer behind its first token; 0 where that is all.
+
+    Where there are too many to be run, those that are left out are not told apart, and `counted`
+    is brought down to what is.
+    """
+    shared = [ids[:n] for ids, many in zip(tokens, counted, strict=True) for n in range(1, many)]
+    known = said_after(passed, sorted(shared, key=lambda one: (len(one), one))) if shared else {}
+    found = like.new_zeros(len(tokens))
+    for at, ids in enumerate(tokens):
+        for n in range(1, counted[at]):
+            if ids[:n] not in known:
+                counted[at] = n
+                break
+            found[at] += known[ids[:n]][ids[n]]
+    return found
+
+
+def _tokens_of(passed: Pass, answers: Sequence[str]) -> list[Ids]:
+    """The tokens of each answer as it stands behind the text, none where it has none of its own.
 
     In a template for conversations the model's turn begins anew, without the space before it.
     """
     reader, kind = passed.loaded.reader_of_text, passed.loaded.info.kind
     if passed.request is not None and passed.request.chat:
         special = set(reader.ids(""))
-        firsts = []
-        for one in answers:
-            body = [id_ for id_ in reader.ids(one.strip()) if id_ not in special]
-            firsts.append(body[0] if body else -1)
-        return firsts
+        return [
+            tuple(id_ for id_ in reader.ids(one.strip()) if id_ not in special) for one in answers
+        ]
     alone = list(passed.trace.ids)
-    firsts = []
+    found: list[Ids] = []
     for one in answers:
         whole = reader.ids(passed.text + one)
         start = common_prefix(alone, whole)
         merged = start < len(alone) or len(whole) <= start or kind != "decoder"
-        firsts.append(-1 if merged else whole[start])
-    return firsts
+        found.append(() if merged else tuple(whole[start:]))
+    return found
 
 
 def _parts(tokens: Sequence[Token], ranges: Sequence[tuple[int, int]]) -> NDArray[np.int64]:

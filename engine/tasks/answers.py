@@ -28,10 +28,12 @@ class AnswersResult(Result):
     ids : Ints (A,)
         The first token of each answer, as it stands right after the text; −1 where the tokenizer
         would merge the answer into the text's last token, so that nothing predicts it.
+    counted : Ints (A,)
+        How many of its first tokens tell each answer from the others: 1, unless some begin alike.
     probabilities : Floats (A,)
-        p(first token | text); NaN where there is none.
+        p(those tokens | text); NaN where there is none.
     shares : Floats (A,)
-        The same among these answers alone: they sum to 1, unless two share their first token.
+        The same among these answers alone, which sum to 1.
     ranks : Ints (A,)
         How many tokens of the vocabulary are likelier; −1 where there is none.
     mass : Floats (L, H, R) or None
@@ -42,6 +44,7 @@ class AnswersResult(Result):
     """
 
     ids: Ints
+    counted: Ints
     probabilities: Floats
     shares: Floats
     ranks: Ints

@@ -45,7 +45,7 @@ def _lists(
             answer.strip() + (" (right)" if index == prompt.right else "")
             for index, answer in enumerate(prompt.answers)
         ]
-        made.append(("p(first token of the answer | prompt)", names, found.probabilities))
+        made.append(("p(answer | prompt)", names, found.probabilities))
     shares = prompting.mass(found, None)
     if shares is not None:
         names = [part.name for part in prompt.parts]
@@ -89,7 +89,7 @@ def _draw_list(
 
 
 def arrays(snapshot: Snapshot, options: FigureOptions) -> Arrays:
-    """`answers`, `answer_ids`, `probabilities`, `shares`, `ranks` (A,), `right`.
+    """`answers`, `answer_ids`, `counted`, `probabilities`, `shares`, `ranks` (A,), `right`.
 
     `parts` (R,) names, `part_tokens` (R, 2), and where attention is seen `mass` (L, H, R).
     """
@@ -97,6 +97,7 @@ def arrays(snapshot: Snapshot, options: FigureOptions) -> Arrays:
     numbers: dict[str, Any] = {
         "answers": text_array(prompt.answers if prompt else ()),
         "answer_ids": found.ids,
+        "counted": found.counted,
         "probabilities": found.probabilities,
         "shares": found.shares,
         "ranks": found.ranks,

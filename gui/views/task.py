@@ -78,9 +78,10 @@ class TaskView(View):
         self.says.setForegroundRole(QPalette.ColorRole.PlaceholderText)
         self.says.setAccessibleName("What came of the task")
         self.answers = Ranking(
-            "Answers, p of the first token",
+            "Answers, p(answer | text)",
             "How likely each answer is right after the text: p(first token | text), of all tokens "
-            "there are. Tasks without labels hold the right answer against those of the examples.",
+            "there are; of answers that begin alike, p of so many tokens as tell them apart. Tasks "
+            "without labels hold the right answer against those of the examples.",
             whole=True,
         )
         self.parts = Ranking(
@@ -372,8 +373,9 @@ VIEW = ViewSpec(
     title="Task",
     about=(
         "k examples of a task and a query in the context: in-context learning. Each answer's bar "
-        "is p(its first token | text). Below it the attention of the last token, from which the "
-        "answer is predicted, Σ A[last, j] over the tokens j of each example."
+        "is p(its first token | text), or of as many as tell it from the others. Below it the "
+        "attention of the last token, from which the answer is predicted, Σ A[last, j] over the "
+        "tokens j of each example."
     ),
     empty=_EMPTY,
     needs=frozenset(),

@@ -92,6 +92,7 @@ def answers(
     shape = (model.layers, model.heads, len(parts))
     return AnswersResult(
         ids=np.arange(count),
+        counted=np.ones(count, np.int64),
         probabilities=probabilities,
         shares=probabilities / max(1e-9, probabilities.sum()),
         ranks=np.arange(count),

@@ -119,11 +119,12 @@ def test_parts_follow_what_is_typed(at, insert):
             assert (after.start, after.end) == (before.start, before.end)
 
 
-def result(probabilities, ids=None, ranks=None, mass=None):
+def result(probabilities, ids=None, ranks=None, mass=None, counted=None):
     count = len(probabilities)
     values = np.array(probabilities, np.float32)
     return AnswersResult(
         ids=np.arange(count) if ids is None else np.array(ids),
+        counted=np.ones(count, np.int64) if counted is None else np.array(counted),
         probabilities=frozen(values),
         shares=values,
         ranks=np.zeros(count, np.int64) if ranks is None else np.array(ranks),
@@ -139,7 +140,10 @@ def test_the_verdict_says_what_is_likeliest_and_what_cannot_be_told_apart():
     wrong = prompting.verdict(result([0.1, 0.2], ranks=[9, 3]), prompt)
     assert "“negative”" in wrong
     assert wrong.endswith("and wrong; 3 other tokens are likelier.")
-    assert "begin with the same token" in prompting.verdict(result([0.2, 0.2], [7, 7]), prompt)
+    alike = prompting.verdict(result([0.2, 0.2], [7, 7]), prompt)
+    assert alike.endswith("begin with the same token here, so p is that of what they share.")
+    apart = prompting.verdict(result([0.2, 0.1], [7, 7], counted=[2, 3]), prompt)
+    assert apart.endswith("begin with the same token here, so p is that of up to 3 tokens.")
     assert "None" in prompting.verdict(result([np.nan, np.nan], [-1, -1]), prompt)
 
 
