@@ -139,7 +139,7 @@ class Emergence:
     """A table, and what of it is to be looked at.
 
     `metric` jumps and `beside` does not, or any two; `refused` says in sentences what could not be
-    measured.
+    measured; `source` is the name of the file it was read from, if it was.
     """
 
     rows: tuple[Standing, ...] = field(repr=False)
@@ -148,6 +148,7 @@ class Emergence:
     metric: Metric = "exact_match"
     beside: Metric = "edit_distance"
     refused: tuple[str, ...] = ()
+    source: str = ""
 
     @property
     def tasks(self) -> tuple[str, ...]:

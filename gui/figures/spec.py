@@ -24,6 +24,7 @@ from gui.turning import HOME, Turn
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from engine.studies.emergence import Emergence
     from gui.prompting import Prompt
 
 
@@ -38,7 +39,8 @@ class FigureOptions:
     `plane` is that of a latent space, `states` whose states it shows; of three directions `turn` is
     from where they are seen.
     `contexts` stand before the text on either side of a comparison. `prompt` is the one that a task
-    wrote into the text, None where there is none.
+    wrote into the text, None where there is none. `emergence` is a table of models and what of it
+    is looked at, None for the one that comes along.
     """
 
     layer: int | None = None
@@ -53,6 +55,7 @@ class FigureOptions:
     turn: Turn = HOME
     contexts: tuple[str, str] = ("", "")
     prompt: Prompt | None = None
+    emergence: Emergence | None = None
 
     def stack_of(self, model: ModelInfo) -> Stack:
         """The stack that is meant, of those `model` has."""
@@ -92,6 +95,8 @@ class FigureSpec:
         The same numbers as rows for CSV, the first being the header.
     textless : bool
         Whether there is something to show where the text has no tokens.
+    made_of : callable or None
+        Of a figure that is not of the model that is open: what it is of, for the record.
     """
 
     key: str
@@ -101,6 +106,7 @@ class FigureSpec:
     arrays: Callable[[Snapshot, FigureOptions], Arrays]
     table: Callable[[Snapshot, FigureOptions], list[list[object]]]
     textless: bool = False
+    made_of: Callable[[FigureOptions], Mapping[str, object]] | None = None
 
 
 def answer_to(snapshot: Snapshot, query: Query, kind: type[R]) -> R:

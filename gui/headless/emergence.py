@@ -10,7 +10,15 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar, get_args
 
 from engine.errors import UserError
-from engine.studies.emergence import SHIPPED, Against, Emergence, Metric, Standing, read_table
+from engine.studies.emergence import (
+    SHIPPED,
+    Against,
+    Emergence,
+    Metric,
+    Standing,
+    read_table,
+    write_table,
+)
 from gui.exporters.spec import format_for
 from gui.headless.console import DONE, finish, say
 from gui.headless.study import finite, print_table
@@ -24,6 +32,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+TABLE = ".jsonl"
+"""A table that the window and ``--models`` read again."""
+
 _WHAT = "Cannot tell how an ability emerges"
 
 
@@ -35,7 +46,7 @@ def emergence(given: argparse.Namespace) -> int:
     UserError
         If a name means nothing, nothing could be measured, or there is no such task or axis.
     """
-    if given.out is not None:
+    if given.out is not None and given.out.suffix.lower() != TABLE:
         format_for(given.out)  # what is wrong with it is told before hours of work
     study = _measured(given)
     for sentence in study.refused:
@@ -44,7 +55,9 @@ def emergence(given: argparse.Namespace) -> int:
     if given.json:
         for told in STUDY.lines(study):
             print(json.dumps(finite(told), ensure_ascii=False), flush=True)
-    if given.out is not None:
+    if given.out is not None and given.out.suffix.lower() == TABLE:
+        write_table(given.out, study.rows)
+    elif given.out is not None:
         made: dict[str, object] = {
             "models": list(given.models) or [SHIPPED.name],
             "task": study.task,
@@ -53,10 +66,10 @@ def emergence(given: argparse.Namespace) -> int:
         export_study(STUDY, study, given.out, made)
     if not given.json:
         names = ["curve", "metric", "first", "last", "linearity", "breakthroughness"]
-        told = [
+        shown = [
             {**one, **{name: number(one[name]) for name in names[-2:]}} for one in summaries(study)
         ]
-        print_table(told, [*names, "induction_rises", "prefix_matching_rises"])
+        print_table(shown, [*names, "induction_rises", "prefix_matching_rises"])
         print(
             f"{len(study.chosen)} rows of the task {study.task} against {study.against}; "
             "--json prints them all."
@@ -123,7 +136,8 @@ def ladder(given: argparse.Namespace) -> int:
         If the folder holds something else, or cannot be written to.
     """
     from engine.lab.models import use_threads
-    from engine.studies.ladder import TABLE, ladder_job
+    from engine.studies.ladder import TABLE as NAME
+    from engine.studies.ladder import ladder_job
 
     use_threads(1)
     try:
@@ -132,7 +146,7 @@ def ladder(given: argparse.Namespace) -> int:
         say("what was trained and measured is kept; the same command goes on from there.")
         raise
     if not given.json:
-        print(f"{len(rows)} rows, in {given.out / TABLE}.")
+        print(f"{len(rows)} rows, in {given.out / NAME}.")
     return DONE
 
 
