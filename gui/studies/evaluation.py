@@ -88,14 +88,15 @@ def _curve(points: tuple[Point, ...], name: str) -> NDArray[np.float64]:
 def draw(figure: Figure, found: Evaluation) -> None:
     """Draw loss beside accuracy and induction score, over steps, with what was measured."""
     run = found.run
+    score = f"{found.in_context_score:+.2f}".replace("-", "−")
     about = (
         f"held out: loss {found.loss:.3f} nats, accuracy {100 * found.accuracy:.1f} % of "
-        f"{found.tokens:,} tokens, in-context score {found.in_context_score:+.2f} nats"
-    ).replace("-0", "−0").replace("-1", "−1")  # fmt: skip
+        f"{found.tokens:,} tokens, in-context learning score {score} nats"
+    )
     title = lettering.drawable(run.title)
     top, left = style.title_height(about), style.MARGIN + 0.5
     second = left + _WIDTH + _GAP
-    style.sized(figure, second + _WIDTH + style.MARGIN, top + _HEIGHT + 0.75, title, about)
+    style.sized(figure, second + _WIDTH + 0.25, top + _HEIGHT + 0.5, title, about)
     steps = np.array([point.step for point in run.points], np.float64)
     on = style.axes(figure, left, top, _WIDTH, _HEIGHT)
     on.plot(steps, _curve(run.points, "train_loss"), color=colour.MUTED, label="trained on")
@@ -105,8 +106,8 @@ def draw(figure: Figure, found: Evaluation) -> None:
     beside = style.axes(figure, second, top, _WIDTH, _HEIGHT)
     beside.plot(steps, _curve(run.points, "accuracy"), color=colour.ACCENT, label="accuracy")
     if found.induction_score is not None:
-        score = _curve(run.points, "induction_score")
-        beside.plot(steps, score, "--", color=colour.CATEGORIES[0], label="best head's induction")
+        heads = _curve(run.points, "induction_score")
+        beside.plot(steps, heads, "--", color=colour.CATEGORIES[0], label="best head's induction")
     beside.set_ylim(-0.02, 1.04)
     _axes(beside, steps, "share, score")
     beside.legend()

@@ -320,7 +320,7 @@ VIEW = ViewSpec(
     ),
     empty=_EMPTY,
     needs=frozenset(),
-    shortcut="Ctrl+Shift+E",
+    shortcut="",
     area="left",
     order=5,
     create=EmergenceView,
