@@ -130,8 +130,8 @@ def emergence_job(order: Order) -> Generator[Progress, None, Emergence]:
         except UserError as error:
             if len(order.models) == 1:
                 raise
-            refused.append(error.sentence)
-            yield Progress(error.sentence, share)
+            refused.append(f"{name} is left out. {error.sentence}")
+            yield Progress(refused[-1], share)
             continue
         rows += [_apart(row, name, names) for row in found]
     if not rows:

@@ -232,7 +232,8 @@ def number(value: float) -> str:
     """Linearity or breakthroughness: two digits, ∞ where it has no bound."""
     if math.isinf(value):
         return "∞" if value > 0 else "−∞"
-    return f"{value:.2f}".replace("-", "−")
+    told = f"{value:.2f}" if abs(value) < 1000 else f"{value:.1e}".replace("e+0", "e")
+    return told.replace("-", "−")
 
 
 def short(value: float) -> str:
@@ -255,10 +256,12 @@ def ticks_of(curves: tuple[Curve, ...], least: float) -> list[float]:
         return []
     low, high = math.log10(min(known)), math.log10(max(known))
     step = max(1, math.ceil((high - low) / 5))
-    powers = [10.0**n for n in range(math.ceil(low - 1e-9), math.floor(high + 1e-9) + 1, step)]
-    if len(powers) < 2:
-        powers = [float(f"{10**at:.2g}") for at in np.linspace(low, high, 4)]
-    return [least, *powers] if least else powers
+    within = range(math.floor(low), math.floor(high + 1e-9) + 1, step)
+    # Where few powers of ten lie within, their halves and fifths are ticks too.
+    each = (1, 2, 5) if high - low < 2.5 else (1,)
+    ticks = [k * 10.0**n for n in within for k in each]
+    ticks = [tick for tick in ticks if low - 1e-9 <= math.log10(tick) <= high + 1e-9] or [10**low]
+    return [least, *ticks] if least else ticks
 
 
 def texts(study: Emergence) -> list[str]:

@@ -229,7 +229,7 @@ class EmergenceView(View):
             plot.set_curves(study.curves(metric), families, study.against, metric)
         self._say(about_of(study))
         self._write_legend(study)
-        self.queriesChanged.emit()  # the panel's title is written anew
+        self.captionChanged.emit()
 
     def _write_legend(self, study: Emergence) -> None:
         muted = theme.current().muted
