@@ -63,7 +63,7 @@ def emergence(given: argparse.Namespace) -> int:
             "task": study.task,
             "command": shlex.join(["python", "main.py", *sys.argv[1:]]),
         }
-        export_study(STUDY, study, given.out, made)
+        export_study(STUDY, study, given.out, made, given.scale)
     if not given.json:
         names = ["curve", "metric", "first", "last", "linearity", "breakthroughness"]
         shown = [

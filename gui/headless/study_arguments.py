@@ -114,6 +114,9 @@ def _add_emergence(emergence: argparse.ArgumentParser) -> None:
     emergence.add_argument(
         "--seeds", type=_count, default=2, metavar="N", help="draws of examples and queries"
     )
+    emergence.add_argument(
+        "--scale", type=int, choices=(1, 2, 3, 4), default=2, help="of a PNG, in pixels"
+    )
     emergence.add_argument("--queries", type=_count, metavar="N", help="asked in each draw")
     emergence.add_argument(
         "--rows", type=_count, default=256, metavar="N", help="rows of runs and of random tokens"

@@ -147,6 +147,8 @@ def about_of(study: Emergence) -> str:
 def _panel(
     on: Axes, against: Against, metric: Metric, curves: tuple[Curve, ...], families: list[str]
 ) -> None:
+    from matplotlib.transforms import offset_copy
+
     least = first_step(curves) if against != "parameters" else 0.0
     for curve in sorted(curves, key=lambda one: one.largest):
         place = families.index(curve.family)
@@ -160,13 +162,16 @@ def _panel(
             x, curve.value, _DASHES[place % len(_DASHES)], color=hue, linewidth=1.4,
             marker="o", markersize=2.2,
         )  # fmt: skip
-        for at, shape in ((curve.rise, "v"), (curve.matching, "D")):
-            if at is not None:
-                value = float(np.interp(max(at, least), x, curve.value))
-                on.plot(
-                    [max(at, least)], [value], shape, color=hue, markeredgecolor=colour.INK,
-                    markersize=6.0 if shape == "v" else 4.0, markeredgewidth=0.6, zorder=6,
-                )  # fmt: skip
+        # The triangle stands over the point, so that both are seen where both are.
+        for at, shape, up, size in ((curve.rise, "v", 6, 5.5), (curve.matching, "D", 0, 3.8)):
+            if at is None:
+                continue
+            value = float(np.interp(max(at, least), x, curve.value))
+            on.plot(
+                [max(at, least)], [value], shape, color=hue, markeredgecolor=colour.INK,
+                markersize=size, markeredgewidth=0.6, zorder=6, clip_on=False,
+                transform=offset_copy(on.transData, on.get_figure(root=True), y=up, units="points"),
+            )  # fmt: skip
     on.set_xscale("log")
     on.minorticks_off()
     ticks = ticks_of(curves, least)

@@ -249,7 +249,7 @@ class EmergencePlot(QWidget):
         painter.setPen(QPen(QColor(colours.text), 1))
         painter.setBrush(QColor(theme.category(self.families.index(curve.family))))
         for at, corners in (
-            (curve.rise, ((-6, -10), (6, -10), (0, 0))),
+            (curve.rise, ((-6, -16), (6, -16), (0, -6))),
             (curve.matching, ((-5, 0), (0, -5), (5, 0), (0, 5))),
         ):
             if at is None:
