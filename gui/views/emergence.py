@@ -243,8 +243,8 @@ class EmergenceView(View):
             return f"<span style='color:{muted}'>{said}</span>"
 
         rows = [
-            "<tr>" + cells("", *map(small, (NAMES[study.metric], "", NAMES[study.beside], ""))),
-            "<tr>" + cells("", *map(small, ("linearity", "breakthroughness") * 2)),
+            "<tr>" + cells("", *map(small, (NAMES[study.metric], NAMES[study.beside]))),
+            "<tr>" + cells("", *map(small, ("linearity / breakthroughness",) * 2)),
         ]
         for one, other in zip(left, right, strict=True):
             if not one.largest:
@@ -254,8 +254,11 @@ class EmergenceView(View):
             name = f"<span style='color:{theme.category(place)}'>{dash}</span>&nbsp;{one.name}"
             marks = (("▼", one.rise), ("◆", one.matching))
             told = "".join(f" {mark}{short(at)}" for mark, at in marks if at is not None)
-            figures = (one.linearity, one.breakthroughness, other.linearity, other.breakthroughness)
-            rows.append("<tr>" + cells(name + told, *map(number, figures)))
+            figures = (
+                f"{number(each.linearity)} / {number(each.breakthroughness)}"
+                for each in (one, other)
+            )
+            rows.append("<tr>" + cells(name + told, *figures))
         self.legend.setText(f"<table cellspacing='0' cellpadding='0'>{''.join(rows)}</table>")
         self._scroll.setFixedHeight(min(130, self.legend.sizeHint().height() + 14))
 
