@@ -33,7 +33,6 @@ class Picturer(QObject):
         self._view = view
         view.drawRequested.connect(self._start)
         view.cancelRequested.connect(self._cancel)
-        view.captionChanged.connect(window.panels["pictures"].refresh_caption)
         window.bridge.progressed.connect(self._on_progress)
         window.bridge.jobFinished.connect(self._on_finished)
 

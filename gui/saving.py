@@ -96,6 +96,8 @@ class Saving(QObject):
         """A name for the file, without its suffix: the view, the model, layer and head."""
         session = self._window.session
         options = self._window.panels[key].view.figure_options()
+        if figure_specs()[key].made_of is not None:
+            return key
         parts = [key, session.model.name if session.model else ""]
         if key not in ("tokens", "mosaic"):
             parts.append(f"layer{session.layer}" if options.layer is None else f"l{options.layer}")

@@ -34,6 +34,8 @@ class View(QWidget):
 
     queriesChanged = Signal()
     """The view now needs something else than before (its own control changed, say)."""
+    captionChanged = Signal()
+    """The panel's title is another, without an answer having been drawn."""
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)

@@ -23,6 +23,7 @@ AT_ONCE = 8192
 """Tokens that are run together while judging."""
 INDUCTION_ROWS = 8
 INDUCTION_SEED = 7
+MATCHED_ROWS = 32
 LONGEST_SPAN = 50
 
 
@@ -128,6 +129,29 @@ def induction(model: Any, task: Task) -> Floats | None:
             maps = attention_maps(model, ids)  # (B, L, H, 2n, 2n)
             scores.append(induction_scores(maps, span).mean(axis=0))
     found: Floats = np.mean(scores, axis=0)
+    return found
+
+
+def looking_back(model: Any, rows: Rows) -> Floats:
+    """How much each head (L, H) attends, in rows of a task, to what followed a token's copies.
+
+    Prefix matching (Olsson et al. 2022, 2209.11895) in the task's own rows instead of random ones:
+    of each judged target the token before it is the query, if it stood in the row before; counted
+    is all attention to the tokens behind its earlier copies. At most `MATCHED_ROWS` are read.
+    """
+    ids = rows.ids[:MATCHED_ROWS, :-1]
+    queries = rows.judged[:MATCHED_ROWS]
+    count = ids.shape[1]
+    # behind[b, i, j]: the token before j is the same as i, and j stands no later than i.
+    same = ids[:, :, None] == ids[:, None, :]
+    behind = np.zeros_like(same)
+    behind[:, :, 1:] = same[:, :, :-1]
+    behind &= np.tri(count, dtype=np.bool_)
+    asked = queries & behind.any(axis=2)  # (B, T − 1)
+    with _showing_maps(model):
+        maps = attention_maps(model, ids)  # (B, L, H, T − 1, T − 1)
+    matched = (maps * behind[:, None, None]).sum(axis=-1, dtype=np.float64)
+    found: Floats = (matched * asked[:, None, None]).sum(axis=(0, 3)) / max(1, asked.sum())
     return found
 
 

@@ -55,12 +55,16 @@ class Order:
         Texts, for a task that reads some.
     command : str
         How it can be made again, for the record.
+    keep : frozenset of int
+        Steps that leave a checkpoint too, beside those of `runs.is_kept`. The weights do not depend
+        on them.
     """
 
     out: Path
     settings: Settings
     corpus: tuple[Path, ...] = ()
     command: str = ""
+    keep: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,7 +239,7 @@ class _Training:
         for step in range(self.first, settings.steps):
             self._update(step)
             done = step + 1
-            if not done % settings.every or runs.is_kept(done, settings.steps):
+            if not done % settings.every or self._is_kept(done):
                 yield self._measure(done)
             else:
                 yield self._told(done)
@@ -287,7 +291,7 @@ class _Training:
             seconds=self._seconds(),
         )
         folders = [self.out]
-        if runs.is_kept(step, self.settings.steps):
+        if self._is_kept(step):
             folders.append(runs.checkpoint_folder(self.out, step))
         models.save(self.model, task.tokenizer, task.length, *folders)
         runs.add_point(self.out, point)
@@ -320,6 +324,9 @@ class _Training:
             probe=self.probe_tokens if point is not None else (),
             **more,
         )
+
+    def _is_kept(self, step: int) -> bool:
+        return step in self.order.keep or runs.is_kept(step, self.settings.steps)
 
     def _seconds(self) -> float:
         return self.spent + time.perf_counter() - self.begun

@@ -12,14 +12,13 @@ import logging
 import os
 import shutil
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 
 from engine.errors import UserError
 from engine.files import replacing
 from engine.paths import cache_dir
-from engine.types import ModelInfo
 
 CAP = 256 << 20
 """Bytes that all kept studies may take together."""
@@ -34,6 +33,22 @@ def studies_dir() -> Path:
     return cache_dir() / "studies"
 
 
+class Weighed(Protocol):
+    """What a model's numbers are known by: a `ModelInfo`, or as much of it as is known unloaded."""
+
+    @property
+    def name(self) -> str:
+        """What the model is called."""
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash of its weights, or nothing."""
+
+    @property
+    def dtype(self) -> str:
+        """What it computes in."""
+
+
 class Kept:
     """The parts of one study.
 
@@ -41,7 +56,7 @@ class Kept:
     ----------
     study : str
         Which study.
-    info : ModelInfo
+    info : Weighed
         The model; weights that were not hashed are known by the model's name.
     depends : object
         All else its numbers depend on, of what msgspec can write as JSON.
@@ -49,7 +64,7 @@ class Kept:
         Forget what was kept.
     """
 
-    def __init__(self, study: str, info: ModelInfo, depends: object, fresh: bool = False) -> None:
+    def __init__(self, study: str, info: Weighed, depends: object, fresh: bool = False) -> None:
         told = [study, info.fingerprint or info.name, info.dtype, depends]
         self.folder = studies_dir() / f"{study}-{digest(told)}"
         if fresh:

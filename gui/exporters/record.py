@@ -51,6 +51,10 @@ def record(snapshot: Snapshot, figure: FigureSpec, options: FigureOptions) -> Re
 
     What does not apply to a view is left out: the layer of the tokens, the head of an embedding.
     """
+    if figure.made_of is not None:
+        date = now().isoformat(timespec="seconds")
+        known: dict[str, object] = {"program": PROGRAM, "version": version(), "view": figure.key}
+        return known | dict(figure.made_of(options)) | {"date": date}
     model, request = snapshot.model, snapshot.request
     made: dict[str, object] = {
         "program": PROGRAM,

@@ -89,6 +89,9 @@ class Document:
     def arrays(self) -> dict[str, NDArray[np.generic]]:
         """All numbers by name: the view's own, and `tokens`, `ids` and `meta` of every view."""
         seen = self.snapshot
+        if self.figure.made_of is not None:  # the text has no part in it
+            meta = np.array(json_text(self.meta), np.str_)
+            return {"meta": meta, **self.figure.arrays(seen, self.options)}
         numbers: dict[str, NDArray[np.generic]] = {
             "tokens": token_texts(seen.tokens),
             "ids": token_ids(seen.tokens),
@@ -257,7 +260,8 @@ def _document(
     if scale not in SCALES:
         raise ValueError(f"scale {scale} is not in {SCALES}")
     check_applies(figure, snapshot.model)
-    if not snapshot.tokens and not (figure.textless and snapshot.results):
+    nothing = not snapshot.tokens and not (figure.textless and snapshot.results)
+    if nothing and figure.made_of is None:
         raise UserError(f"Cannot export {view}", "the text has no tokens", "Give some text")
     made = record(snapshot, figure, options)
     return Document(figure, snapshot, options, MappingProxyType({**made, **(meta or {})}), scale)

@@ -24,6 +24,7 @@ from gui.turning import HOME, Turn
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from engine.studies.emergence import Emergence
     from gui.prompting import Prompt
 
 
@@ -39,7 +40,8 @@ class FigureOptions:
     from where they are seen. With `coloured` its cloud has the colours of its labels, or of `only`
     one of them.
     `contexts` stand before the text on either side of a comparison. `prompt` is the one that a task
-    wrote into the text, None where there is none.
+    wrote into the text, None where there is none. `emergence` is a table of models and what of it
+    is looked at, None for the one that comes along.
     """
 
     layer: int | None = None
@@ -56,6 +58,7 @@ class FigureOptions:
     only: int | None = None
     contexts: tuple[str, str] = ("", "")
     prompt: Prompt | None = None
+    emergence: Emergence | None = None
 
     def stack_of(self, model: ModelInfo) -> Stack:
         """The stack that is meant, of those `model` has."""
@@ -95,6 +98,8 @@ class FigureSpec:
         The same numbers as rows for CSV, the first being the header.
     textless : bool
         Whether there is something to show where the text has no tokens.
+    made_of : callable or None
+        Of a figure that is not of the model that is open: what it is of, for the record.
     """
 
     key: str
@@ -104,6 +109,7 @@ class FigureSpec:
     arrays: Callable[[Snapshot, FigureOptions], Arrays]
     table: Callable[[Snapshot, FigureOptions], list[list[object]]]
     textless: bool = False
+    made_of: Callable[[FigureOptions], Mapping[str, object]] | None = None
 
 
 def answer_to(snapshot: Snapshot, query: Query, kind: type[R]) -> R:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shlex
+import sys
 from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,39 +89,36 @@ def _print_point(point: Point, as_json: bool, text: str) -> None:
     print(text, flush=True)
 
 
-def evaluate(folder: Path, corpus: tuple[Path, ...], as_json: bool) -> int:
-    """Print the measures of a model.
+def evaluate(folder: Path, corpus: tuple[Path, ...], as_json: bool, out: Path | None = None) -> int:
+    """Print the measures of a model, and save them where a file is named.
 
     Raises
     ------
     UserError
-        If there is no such model, or the texts will not do.
+        If there is no such model, the texts will not do, or the file cannot be written.
     """
     from engine.lab.runs import read_run
+    from gui.exporters.spec import format_for
+    from gui.studies.evaluation import STUDY, measures
+    from gui.studies.spec import export_study
 
-    run = read_run(folder)  # before torch is loaded
+    if out is not None:
+        format_for(out)
+    read_run(folder)  # before torch is loaded
     from engine.lab import evaluation
 
     found = evaluation.evaluate(folder, corpus)
-    settings = run.card.settings
     if found.unknown:
         say(f"{found.unknown:,} of {found.tokens:,} tokens are unknown to this model.")
-    told: dict[str, Any] = {
-        "folder": str(folder),
-        "arch": settings.arch,
-        "task": settings.task,
-        "parameters": run.card.parameters,
-        "steps": run.points[-1].step if run.points else 0,
-        "loss": found.loss,
-        "perplexity": found.perplexity,
-        "accuracy": found.accuracy,
-        "tokens": found.tokens,
-        "in_context_score": found.in_context_score,
-        "induction_score": found.induction_score,
-        "best_head": found.best_head,
-    }
-    if found.second_half_accuracy is not None:
-        told["second_half_accuracy"] = found.second_half_accuracy
+    told = measures(found)
+    if out is not None:
+        made: dict[str, object] = {
+            "model": str(folder),
+            "model_title": found.run.title,
+            "trained_with": found.run.card.command,
+            "command": shlex.join(["python", "main.py", *sys.argv[1:]]),
+        }
+        export_study(STUDY, found, out, made)
     if as_json:
         _print(told)
         return DONE

@@ -52,6 +52,9 @@ def add_lab(lab: argparse.ArgumentParser) -> None:
     )
     evaluate = actions.add_parser("evaluate", help="measure a model on what it has not learnt from")
     evaluate.add_argument("folder", type=Path, metavar="FOLDER", help="what lab train has written")
+    evaluate.add_argument(
+        "--out", type=Path, metavar="FILE", help="save it; its suffix picks the format"
+    )
     for action in (train, evaluate):
         action.add_argument(
             "--corpus",
@@ -69,7 +72,7 @@ def run(given: argparse.Namespace) -> int:
     from gui.headless import lab
 
     if given.action == "evaluate":
-        return lab.evaluate(given.folder, tuple(given.corpus), given.json)
+        return lab.evaluate(given.folder, tuple(given.corpus), given.json, given.out)
     said = {field: getattr(given, word.replace("-", "_")) for word, field, _, _ in _NUMBERS}
     said |= {"positions": given.positions, "tokens": given.tokens}
     order = lab.Training(

@@ -48,9 +48,7 @@ def kshot(given: argparse.Namespace) -> int:
     _give(given, STUDY, study, loaded)
     if not given.json:
         names = ["k", "accuracy", "low", "high", "macro_f1", "gold_logprob"]
-        _print_table(
-            STUDY.lines(study), [*names, "shuffled_accuracy", "gap", "gap_low", "gap_high"]
-        )
+        print_table(STUDY.lines(study), [*names, "shuffled_accuracy", "gap", "gap_low", "gap_high"])
         print(f"{study.tokens:,} tokens were run; prompt by prompt it would be {study.alone:,}.")
     return DONE
 
@@ -74,7 +72,7 @@ def position(given: argparse.Namespace) -> int:
     if not given.json:
         wanted = {1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, study.early, study.late}
         rows = [line for line in STUDY.lines(study)[:-1] if line["position"] in wanted]
-        _print_table(rows, ["position", "loss", "low", "high"])
+        print_table(rows, ["position", "loss", "low", "high"])
         told = summary(study)
         print(
             f"In-context learning score: {_shown(told['icl_score'])} nats, 95 % interval "
@@ -120,14 +118,14 @@ def heads(given: argparse.Namespace) -> int:
     if not given.json:
         scores = [line for line in STUDY.lines(study) if "layer" in line]
         highest = sorted(scores, key=lambda line: -line["induction"])[:10]
-        _print_table(highest, ["layer", "head", "induction", "prefix_matching"])
+        print_table(highest, ["layer", "head", "induction", "prefix_matching"])
         effects = [
             {**line, "heads": " ".join(f"L{at}H{head}" for at, head in line["heads"]) or "-"}
             for line in STUDY.lines(study)
             if "off" in line
         ]
         names = ["off", "second_half_loss", "second_half_accuracy", "icl_score"]
-        _print_table(effects, [*names, "icl_score_low", "icl_score_high", "induction", "heads"])
+        print_table(effects, [*names, "icl_score_low", "icl_score_high", "induction", "heads"])
     return DONE
 
 
@@ -163,7 +161,7 @@ def _give(given: argparse.Namespace, spec: StudySpec[S], study: S, loaded: Loade
 
     if given.json:
         for line in spec.lines(study):
-            print(json.dumps(_finite(line), ensure_ascii=False), flush=True)
+            print(json.dumps(finite(line), ensure_ascii=False), flush=True)
     if given.out is None:
         return
     info = loaded.info
@@ -178,7 +176,7 @@ def _give(given: argparse.Namespace, spec: StudySpec[S], study: S, loaded: Loade
     export_study(spec, study, given.out, made)
 
 
-def _finite(line: Line) -> Line:
+def finite(line: Line) -> Line:
     """Numbers that are none become null, which JSON knows."""
     return {
         name: None if isinstance(value, float) and not math.isfinite(value) else value
@@ -186,7 +184,8 @@ def _finite(line: Line) -> Line:
     }
 
 
-def _print_table(lines: list[Line], names: list[str]) -> None:
+def print_table(lines: list[Line], names: list[str]) -> None:
+    """Print these entries of the lines, in columns."""
     rows = [names, *([_shown(line[name]) for name in names] for line in lines)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:

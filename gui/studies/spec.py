@@ -78,13 +78,17 @@ class Sheet(Generic[S]):
         return self.spec.texts(self.study)
 
 
-def export_study(spec: StudySpec[S], study: S, path: Path, made: Mapping[str, object]) -> None:
+def export_study(
+    spec: StudySpec[S], study: S, path: Path, made: Mapping[str, object], scale: int = 2
+) -> None:
     """Save a study in the format that the suffix of `path` picks.
 
     Parameters
     ----------
     made : mapping
         What it was made of, for the record in the file.
+    scale : int
+        1 to 4, of a PNG.
 
     Raises
     ------
@@ -98,7 +102,7 @@ def export_study(spec: StudySpec[S], study: S, path: Path, made: Mapping[str, ob
         **made,
         "date": now().isoformat(timespec="seconds"),
     }
-    save(Sheet(spec, study, MappingProxyType(record)), path)
+    save(Sheet(spec, study, MappingProxyType(record), scale), path)
 
 
 def spread(name: str, found: Interval | None) -> Line:

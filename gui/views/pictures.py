@@ -68,7 +68,6 @@ class PicturesView(View):
     drawRequested = Signal(object)
     """A `PictureChoice`."""
     cancelRequested = Signal()
-    captionChanged = Signal()
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(session, parent)

@@ -103,6 +103,7 @@ class Panel(QDockWidget):
         layout.addWidget(self._strip)
         self.setWidget(body)
 
+        view.captionChanged.connect(self.refresh_caption)
         self._patience = QTimer(self)
         self._patience.setSingleShot(True)
         self._patience.setInterval(LOADING_AFTER_MS)

@@ -23,7 +23,8 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 class Repo:
     """A repository at one commit.
 
-    `lies` are contents to send instead of the true ones, of which the hash is still told.
+    `lies` are contents to send instead of the true ones, of which the hash is still told; `refs`
+    are branches and tags that lead to the commit, beside `main`.
     """
 
     files: dict[str, bytes]
@@ -32,6 +33,7 @@ class Repo:
     status: int = 0
     tags: tuple[str, ...] = ("license:mit",)
     lies: dict[str, bytes] = field(default_factory=dict)
+    refs: tuple[str, ...] = ()
 
 
 @dataclass
@@ -100,7 +102,7 @@ class _Handler(BaseHTTPRequestHandler):
         if repo.status:
             self._send(repo.status, b"{}", {}, body)
             return
-        if revision not in ("", "main", repo.commit):
+        if revision not in ("", "main", repo.commit, *repo.refs):
             self._send(404, b"{}", {"X-Error-Code": "RevisionNotFound"}, body)
             return
         siblings = []

@@ -70,6 +70,26 @@ def test_fetches_what_is_needed_at_one_commit(
     assert hub.requests == []
 
 
+def test_revisions_are_steps_of_one_curve(hub: HubServer) -> None:
+    """As Pythia has them: ``owner/name@step1000``."""
+    from engine.studies.standing import Order, emergence_job
+
+    hub.repos["owner/tiny"].refs = ("step1", "step1000")
+    names = ("owner/tiny@step1000", "owner/tiny@step1", "owner/tiny@step7")
+    steps = emergence_job(Order(names, rows=4, device="cpu"))
+    while True:
+        try:
+            next(steps)
+        except StopIteration as stop:
+            study = stop.value
+            break
+    assert [(row.model, row.step) for row in study.rows] == [("tiny", 1000), ("tiny", 1)]
+    (curve,) = study.curves("logprob")
+    assert curve.x.tolist() == [1, 1000]
+    (said,) = study.refused
+    assert "step7" in said
+
+
 def test_split_weights(hub: HubServer) -> None:
     files = model_files()
     names = ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"]

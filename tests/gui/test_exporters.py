@@ -108,6 +108,11 @@ def test_every_view_in_every_format(tmp_path, key, suffix):
             raw = path.read_bytes()
             assert raw.startswith(b"%PDF-")
             assert raw.rstrip().endswith(b"%%EOF")
+        case ".npz" | ".json" if figure_specs()[key].made_of is not None:
+            # Of a table of models and not of the text.
+            text = path.read_text() if suffix == ".json" else str(np.load(path)["meta"])
+            assert SENTENCE not in text
+            assert "table" in text
         case ".npz":
             with np.load(path, allow_pickle=False) as numbers:
                 assert numbers["tokens"].tolist() == list(WORDS)

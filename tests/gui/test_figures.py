@@ -85,7 +85,8 @@ def test_draws_every_kind_of_model(key, kind):
     info = model(kind)
     for stack in info.stacks[-2:]:
         figure = drawn(key, replace(CHOSEN, layer=1, stack=stack), info)
-        assert figure.texts[0].get_text().startswith(info.title)
+        if figure_specs()[key].made_of is None:
+            assert figure.texts[0].get_text().startswith(info.title)
 
 
 def test_leaves_the_global_settings_alone():
