@@ -39,6 +39,7 @@ from gui.ranges import RangeKeeper
 from gui.saving import Saving, export_choices
 from gui.session import Session
 from gui.settings import Settings, SettingsFile
+from gui.student import Student
 from gui.theme import ThemeChoice
 from gui.trainer import Trainer
 from gui.view import ViewSpec, view_specs
@@ -130,7 +131,7 @@ class MainWindow(QMainWindow):
         self.panels = {spec.key: self._make_panel(spec) for spec in view_specs()}
         self._picturer = Picturer(self)
         self._measurer = Measurer(self)
-        jobs = Trainer(self), Writer(self), Mapper(self)
+        jobs = Trainer(self), Writer(self), Mapper(self), Student(self)
         self._workers = (*jobs, self._picturer, self._measurer)
         self.commands = Actions(self)
         self._saver = QTimer(self)

@@ -87,8 +87,14 @@ class Document:
         self.figure.draw(figure, self.snapshot, self.options)
 
     def arrays(self) -> dict[str, NDArray[np.generic]]:
-        """All numbers by name: the view's own, and `tokens`, `ids` and `meta` of every view."""
+        """All numbers by name: the view's own, and `tokens`, `ids` and `meta` of every view.
+
+        What a job measured is not of the text at hand, and has `meta` alone beside its own.
+        """
         seen = self.snapshot
+        if self.figure.own_record:
+            own = self.figure.arrays(seen, self.options)
+            return {"meta": np.array(json_text(self.meta), np.str_), **own}
         numbers: dict[str, NDArray[np.generic]] = {
             "tokens": token_texts(seen.tokens),
             "ids": token_ids(seen.tokens),
@@ -109,6 +115,8 @@ class Document:
         texts = [token.text for token in (*seen.tokens, *seen.target_tokens)]
         for result in seen.results.values():
             texts += getattr(result, "texts", ())
+        if self.options.sheet is not None:
+            texts += self.options.sheet.texts()
         return [*texts, seen.model.title]
 
 
@@ -257,7 +265,10 @@ def _document(
     if scale not in SCALES:
         raise ValueError(f"scale {scale} is not in {SCALES}")
     check_applies(figure, snapshot.model)
-    if not snapshot.tokens and not (figure.textless and snapshot.results):
+    wordless = figure.own_record or (figure.textless and snapshot.results)
+    if not snapshot.tokens and not wordless:
         raise UserError(f"Cannot export {view}", "the text has no tokens", "Give some text")
     made = record(snapshot, figure, options)
+    if figure.own_record and options.sheet is not None:
+        made = options.sheet.meta
     return Document(figure, snapshot, options, MappingProxyType({**made, **(meta or {})}), scale)

@@ -11,7 +11,7 @@ import pkgutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from gui.prompting import Prompt
+    from gui.studies.spec import Sheet
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,8 @@ class FigureOptions:
     `plane` is that of a latent space, `states` whose states it shows; of three directions `turn` is
     from where they are seen.
     `contexts` stand before the text on either side of a comparison. `prompt` is the one that a task
-    wrote into the text, None where there is none.
+    wrote into the text, None where there is none. `sheet` is what was measured by a job, a study
+    say, which no snapshot holds.
     """
 
     layer: int | None = None
@@ -53,6 +55,7 @@ class FigureOptions:
     turn: Turn = HOME
     contexts: tuple[str, str] = ("", "")
     prompt: Prompt | None = None
+    sheet: Sheet[Any] | None = None
 
     def stack_of(self, model: ModelInfo) -> Stack:
         """The stack that is meant, of those `model` has."""
@@ -92,6 +95,8 @@ class FigureSpec:
         The same numbers as rows for CSV, the first being the header.
     textless : bool
         Whether there is something to show where the text has no tokens.
+    own_record : bool
+        Whether the options' sheet tells how it came about, and not the snapshot.
     """
 
     key: str
@@ -101,6 +106,7 @@ class FigureSpec:
     arrays: Callable[[Snapshot, FigureOptions], Arrays]
     table: Callable[[Snapshot, FigureOptions], list[list[object]]]
     textless: bool = False
+    own_record: bool = False
 
 
 def answer_to(snapshot: Snapshot, query: Query, kind: type[R]) -> R:
@@ -116,6 +122,19 @@ def answer_to(snapshot: Snapshot, query: Query, kind: type[R]) -> R:
         return result
     reason = snapshot.refused.get(query) or "the answer at hand was given to another question"
     raise UserError("Cannot export this view", reason, "Choose another layer, view or model")
+
+
+def sheet_of(options: FigureOptions, view: str, do: str) -> Sheet[Any]:
+    """What a job has measured, to be drawn as the figure of `view`.
+
+    Raises
+    ------
+    UserError
+        If nothing was measured yet; `do` says what would.
+    """
+    if options.sheet is None:
+        raise UserError(f"Cannot export {view}", "nothing was measured yet", do)
+    return options.sheet
 
 
 @cache

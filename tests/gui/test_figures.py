@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from made_comparisons import PROMPT
 from made_snapshots import HEADS, LAYERS, WORDS, model, snapshot, tokens
+from made_studies import kshot_sheet
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
@@ -28,7 +29,7 @@ from gui.view import view_specs
 
 KEYS = sorted(figure_specs())
 AWKWARD = ("犬", " 公園", "⟨F0 9F⟩", " שלום", "\x07", "\ud800", "\0", "😀", "हि", "\u202e", " $x$")
-CHOSEN = FigureOptions(layer=3, head=2, prompt=PROMPT)
+CHOSEN = FigureOptions(layer=3, head=2, prompt=PROMPT, sheet=kshot_sheet())
 
 
 def drawn(key, options=CHOSEN, info=None, words=WORDS, **changes):
