@@ -42,6 +42,7 @@ _IN_WORDS = {
     "attention": "attention that can be read",
     "latent": "latent space",
     "next": "prediction of a next token",
+    "gates": "gates, which only LSTMs have",
 }
 
 
