@@ -30,6 +30,7 @@ from gui import layout, theme
 from gui.actions import Actions
 from gui.commands import targets
 from gui.controller import Controller
+from gui.laborant import Laborant
 from gui.mapper import Mapper
 from gui.measurer import Measurer
 from gui.picturer import Picturer
@@ -131,6 +132,7 @@ class MainWindow(QMainWindow):
         self.panels = {spec.key: self._make_panel(spec) for spec in view_specs()}
         self._picturer = Picturer(self)
         self._measurer = Measurer(self)
+        self._laborant = Laborant(self)
         jobs = Trainer(self), Writer(self), Mapper(self), Student(self)
         self._workers = (*jobs, self._picturer, self._measurer)
         self.commands = Actions(self)
@@ -470,6 +472,7 @@ class MainWindow(QMainWindow):
             self.save_settings()
             self._closing = True
             self.hide()
+            self._laborant.close()
             self.bridge.close()
             self.saving.close()
         super().closeEvent(event)

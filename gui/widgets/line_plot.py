@@ -61,7 +61,7 @@ class LinePlot(QWidget):
         self._marks: tuple[float, ...] = ()
         self._level: tuple[float, str] | None = None
         self._bounds: tuple[float, float] | None = None
-        self._logarithmic = False
+        self._logarithmic, self._named = False, True
         self._mouse: QPointF | None = None
         self.setMouseTracking(True)
         self.setToolTip(f"<p>{about}</p>")
@@ -85,6 +85,7 @@ class LinePlot(QWidget):
         level: tuple[float, str] | None = None,
         bounds: tuple[float, float] | None = None,
         logarithmic: bool = False,
+        named: bool = True,
     ) -> None:
         """Draw these.
 
@@ -100,7 +101,10 @@ class LinePlot(QWidget):
             What the vertical axis spans at least.
         logarithmic : bool
             Whether the horizontal axis is, for places above 0.
+        named : bool
+            Whether their names stand above, where nothing else says whose colour is whose.
         """
+        self._named = named
         self.lines = tuple(lines)
         self._ticks, self._marks = dict(ticks or {}), tuple(marks)
         self._level, self._bounds, self._logarithmic = level, bounds, logarithmic
@@ -187,7 +191,7 @@ class LinePlot(QWidget):
         metrics = painter.fontMetrics()
         shown, wide = [], left
         for one in self.lines:
-            if not one.name:
+            if not one.name or not self._named:
                 continue
             wide += metrics.horizontalAdvance(one.name) + 30
             if wide > right:

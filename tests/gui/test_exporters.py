@@ -26,7 +26,7 @@ from gui.figures.spec import FigureOptions, figure_specs
 T = len(WORDS)
 KEYS = sorted(figure_specs())
 SUFFIXES = tuple(format_specs())
-MEASURED = {"study": "accuracy"}
+MEASURED = {"study": "accuracy", "laboratory": "accuracy"}
 """What a job measured and no text has, and a name in its numbers."""
 CHOSEN = FigureOptions(layer=3, head=2, prompt=PROMPT, sheet=kshot_sheet())
 FIXED = {"date": "2026-01-02T03:04:05+00:00"}
