@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from engine.errors import UserError
 from engine.studies.values import Heads, KShot, Positions
 from engine.tasks.taskfile import Task
-from engine.types import Progress
+from engine.types import ModelInfo, Progress
 
 if TYPE_CHECKING:
     from engine.engine import Engine
@@ -50,13 +50,17 @@ class StudyChoice:
     looking: Mapping[str, int] = field(default_factory=dict)
     fresh: bool = False
 
+    def is_of(self, model: ModelInfo) -> bool:
+        """Whether `model` is the one that is measured; not all have weights that were hashed."""
+        return (model.name, model.fingerprint) == (self.model, self.fingerprint)
+
 
 def study_job(choice: StudyChoice) -> Callable[[Engine], Steps]:
     """The job that measures; its value is a `KShot`, `Positions` or `Heads`."""
 
     def run(engine: Engine) -> Steps:
         loaded = engine.loaded
-        if loaded is None or loaded.info.fingerprint != choice.fingerprint:
+        if loaded is None or not choice.is_of(loaded.info):
             raise _changed(choice)
         makers = {"kshot": _kshot, "position": _position, "heads": _heads}
         steps = makers[choice.kind](loaded, choice)

@@ -74,6 +74,10 @@ class LaboratoryView(View):
         self.pause = form.button("Pause", "Let it rest; it goes on where it is.")
         self.stop = form.button("Cancel", "End it; its last point stays on disk, to go on from.")
         self.open = form.button("Open in the explorer", "Open the selected run's model.")
+        self.checkpoint = form.combo(
+            "Checkpoint", "Which model of the selected run is opened: the last one, or as it was "
+            "after so many steps, each a power of two.",
+        )  # fmt: skip
         self.curves = form.button("Curves", "Show the curves of the runs that are ticked.")
         self.curves.setCheckable(True)
         self.progress = QProgressBar()
@@ -107,6 +111,7 @@ class LaboratoryView(View):
             head.addWidget(part)
         head.addWidget(self.progress, 1)
         head.addStretch(0)
+        head.addWidget(self.checkpoint)
         head.addWidget(self.open)
         head.addWidget(self.curves)
         choosing = QWidget()
@@ -250,9 +255,9 @@ class LaboratoryView(View):
         self.pauseRequested.emit(rests)
 
     def _open(self) -> None:
-        run = self.current
-        if run is not None:
-            self.openRequested.emit(run.folder)
+        folder: str | None = self.checkpoint.currentData()
+        if folder:
+            self.openRequested.emit(Path(folder))
 
     def _read(self) -> None:
         """Look which runs there are."""
@@ -296,11 +301,23 @@ class LaboratoryView(View):
         self.pause.setText("Resume" if self.stage == "paused" else "Pause")
         self.stop.setVisible(busy)
         self.progress.setVisible(busy)
-        self.open.setEnabled(run is not None and (run.folder / "config.json").is_file())
+        self._offer(run)
         self.curves.setText("Runs" if shown else "Curves")
         self.curves.setEnabled(bool(self.runs) or shown)
         self._fit_form()
         self.captionChanged.emit()
+
+    def _offer(self, run: Run | None) -> None:
+        """List the models of a run that can be opened; which is chosen stays as far as it can."""
+        chosen = self.checkpoint.currentData()
+        self.checkpoint.clear()
+        if run is not None and (run.folder / "config.json").is_file():
+            self.checkpoint.addItem("last model", str(run.folder))
+            for step, folder in run.checkpoints:
+                self.checkpoint.addItem(f"step {step:,}", str(folder))
+        self.checkpoint.setCurrentIndex(max(0, self.checkpoint.findData(chosen)))
+        self.checkpoint.setVisible(self.checkpoint.count() > 1)
+        self.open.setEnabled(self.checkpoint.count() > 0)
 
     def showEvent(self, event: QShowEvent) -> None:
         """Look which runs there are."""

@@ -315,7 +315,7 @@ class StudyView(View):
         if layer < 0 or head < 0:
             return
         model, choice = self.session.model, self.choice
-        if model is None or choice is None or model.fingerprint != choice.fingerprint:
+        if model is None or choice is None or not choice.is_of(model):
             self.say("These heads are of another model than the one that is open.")
             return
         self.session.set_layer(layer)

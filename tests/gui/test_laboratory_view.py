@@ -14,7 +14,7 @@ from PySide6.QtCore import QPoint, Qt
 from windows import make_window
 
 from engine.errors import UserError
-from engine.lab.runs import read_probe, read_run
+from engine.lab.runs import checkpoint_folder, read_probe, read_run
 from engine.lab.settings import settings_for
 from gui import laboratory
 from gui.lab_process import LabProcess
@@ -250,6 +250,23 @@ def test_ticked_runs_are_drawn_over_each_other(view, cache):
     assert view.caption() == "2 runs"
     sheet = view.figure_options().sheet
     assert len({row["run"] for row in sheet.spec.lines(sheet.study)}) == 2
+
+
+def test_a_checkpoint_opens_too(view, cache):
+    run = keep(cache / "lab" / "one")
+    for step in (1, 2):
+        folder = checkpoint_folder(run.folder, step)
+        folder.mkdir(parents=True)
+        (folder / "config.json").write_text("{}", encoding="utf-8")
+    view.show()
+    asked = []
+    view.openRequested.connect(asked.append)
+    view.open.click()
+    view.checkpoint.setCurrentIndex(2)
+    assert view.checkpoint.currentText() == "step 2"
+    view.curves.setChecked(True)  # which is chosen stays
+    view.open.click()
+    assert asked == [run.folder, checkpoint_folder(run.folder, 2)]
 
 
 def test_an_lstm_says_that_it_has_no_attention(view, cache):
