@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 
@@ -17,6 +18,7 @@ from engine.errors import UserError
 from engine.lab.runs import checkpoint_folder, read_probe, read_run
 from engine.lab.settings import settings_for
 from gui import laboratory
+from gui.headless.lab_arguments import _NUMBERS, add_lab
 from gui.lab_process import LabProcess
 from gui.laboratory import DEFAULTS, SIZES, TASKS, LabChoice
 from gui.session import Session
@@ -98,6 +100,20 @@ def test_the_words_are_those_of_the_command_line(view, qtbot):
     assert view.form.choice().folder != folder
 
 
+@pytest.mark.parametrize("task", sorted(TASKS))
+@pytest.mark.parametrize("arch", ["transformer", "lstm"])
+def test_what_nobody_changed_trains_what_the_command_line_does(view, arch, task):
+    view.form.arch.setCurrentIndex(view.form.arch.findData(arch))
+    view.form.task.setCurrentIndex(view.form.task.findData(task))
+    words = view.form.choice().words()
+    given = vars(parser().parse_args(words[1:]))
+    assert (given["arch"], given["task"], given["json"]) == (arch, task, True)
+    assert len(given["corpus"]) == (task == "text")
+    names = {word.replace("-", "_"): name for word, name, _, _ in _NUMBERS}
+    said = {name: given[word] for word, name in names.items()}
+    assert settings_for(arch, task, **said) == settings_for(arch, task)
+
+
 def test_heads_that_cannot_share_the_width_are_said(view):
     view.form.fields["heads"].setValue(5)
     view.start.click()
@@ -117,16 +133,16 @@ def test_texts_are_files_or_made_into_one(cache, tmp_path):
         laboratory.texts_for((), " ")
 
 
-def test_a_run_that_was_stopped_is_gone_on_with_by_all_its_settings(cache):
-    from gui.headless.lab_arguments import add_lab
+def parser():
+    made = argparse.ArgumentParser()
+    add_lab(made)
+    return made
 
+
+def test_a_run_that_was_stopped_is_gone_on_with_by_all_its_settings(cache):
     run = lab_run(cache / "lab" / "x", ended="", rate=0.003)
     words = laboratory.again(run)
-    import argparse
-
-    parser = argparse.ArgumentParser()
-    add_lab(parser)
-    given = vars(parser.parse_args(words[1:]))
+    given = vars(parser().parse_args(words[1:]))
     own = run.card.settings
     said = {"inner": given["mlp"], **{name: given[name] for name in ("layers", "heads", "rate")}}
     told = {key: given[key] for key in ("vocabulary", "length", "shortest", "steps", "width")}
