@@ -142,8 +142,8 @@ class LabPage(QWidget):
         several = len(runs) > 1
         self.legend.setVisible(several)
         self.legend.setText(
-            " &nbsp; ".join(
-                f'<span style="color:{theme.category(at)}">■</span> {escape(run.title)}'
+            "&nbsp; ".join(
+                f'<span style="color:{theme.category(at)}">■</span>&nbsp;{_unbroken(run.title)}'
                 for at, run in enumerate(runs)
             )
             if several
@@ -238,6 +238,11 @@ class LabPage(QWidget):
             return ""
         weight = float(probe.attention[head[0], head[1], row, column])
         return f"{probe.tokens[row]} → {probe.tokens[column]}: {number(weight)}"
+
+
+def _unbroken(text: str) -> str:
+    """As rich text that is not broken between two lines."""
+    return escape(text).replace(" ", "&nbsp;")
 
 
 def _within(head: tuple[int, int], shape: tuple[int, ...]) -> bool:

@@ -91,7 +91,8 @@ class RunsList(QTreeWidget):
             on = run.folder in ticked
             item.setCheckState(0, Qt.CheckState.Checked if on else Qt.CheckState.Unchecked)
             for column in (1, 2, 3):
-                item.setTextAlignment(column, Qt.AlignmentFlag.AlignRight)
+                level = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
+                item.setTextAlignment(column, level)
             _fill(item, run, run.folder == training)
             if run.folder == current:
                 self.setCurrentItem(item)

@@ -262,7 +262,7 @@ def test_ticked_runs_are_drawn_over_each_other(view, cache):
     assert [line.role for line in view.page.accuracy.lines] == [0, 1]
     assert view.page._middle.currentIndex() == 1
     assert view.page.best.lines[0].y[-1] in (1.0, 0.2)
-    assert "seed 1" in view.page.legend.text()
+    assert "seed&nbsp;1" in view.page.legend.text()
     assert view.caption() == "2 runs"
     sheet = view.figure_options().sheet
     assert len({row["run"] for row in sheet.spec.lines(sheet.study)}) == 2

@@ -18,6 +18,7 @@ from engine.tasks.answers import AnswersQuery
 from engine.types import (
     AttentionQuery,
     EmbeddingQuery,
+    GatesQuery,
     LatentQuery,
     MemoryQuery,
     MosaicQuery,
@@ -45,6 +46,9 @@ OWN: dict[str, set[type[Query]]] = {
     "pictures": {PlaceQuery},
     "compare": {CompareQuery},
     "task": {AnswersQuery},
+    "study": set(),  # these two likewise
+    "laboratory": set(),
+    "gates": {GatesQuery},
 }
 """The questions that each view alone asks."""
 
