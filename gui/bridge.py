@@ -20,6 +20,7 @@ from engine.runner import Event, Job, Runner
 from engine.types import Failure, JobDone, ModelInfo, Progress, Request, Snapshot
 from gui.mapping import MapChoice, map_job
 from gui.picturing import PictureChoice, picture_job
+from gui.studying import TITLES, StudyChoice, study_job
 from gui.training import TrainingChoice, training_job
 from gui.writing import WritingChoice, writing_job
 
@@ -106,6 +107,13 @@ class Bridge(QObject):
         job = f"picture {next(self._numbers)}"
         self._jobs[job] = choice.title
         self._runner.start_job(job, picture_job(choice))
+        return job
+
+    def study(self, choice: StudyChoice) -> str:
+        """Measure what a study asks; the job's value is its `KShot`, `Positions` or `Heads`."""
+        job = f"study {next(self._numbers)}"
+        self._jobs[job] = TITLES[choice.kind]
+        self._runner.start_job(job, study_job(choice))
         return job
 
     def fit_map(self, choice: MapChoice) -> str:

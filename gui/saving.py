@@ -99,7 +99,9 @@ class Saving(QObject):
         if figure_specs()[key].made_of is not None:
             return key
         parts = [key, session.model.name if session.model else ""]
-        if key not in ("tokens", "mosaic"):
+        if options.sheet is not None:  # what a job measured, maybe of another model
+            parts = [options.sheet.spec.key, str(options.sheet.meta.get("model", ""))]
+        elif key not in ("tokens", "mosaic"):
             parts.append(f"layer{session.layer}" if options.layer is None else f"l{options.layer}")
         if key == "attention" and options.head is not None:
             parts.append(f"h{options.head}")

@@ -226,9 +226,10 @@ QToolButton:pressed {{ background: {theme.line}; }}
 QToolButton:focus {{ border-color: {theme.accent}; }}
 QToolButton::menu-indicator {{ image: none; }}
 QCheckBox {{ spacing: 6px; }}
-QCheckBox::indicator {{ width: 12px; height: 12px; border: 1px solid {theme.muted};
-    border-radius: 3px; background: {theme.raised}; }}
-QCheckBox::indicator:checked {{ background: {theme.accent}; border-color: {theme.accent};
+QCheckBox::indicator, QTreeView::indicator {{ width: 12px; height: 12px;
+    border: 1px solid {theme.muted}; border-radius: 3px; background: {theme.raised}; }}
+QCheckBox::indicator:checked, QTreeView::indicator:checked {{ background: {theme.accent};
+    border-color: {theme.accent};
     image: url({icons}/{"check-dark" if theme.dark else "check-light"}.svg); }}
 QCheckBox:focus {{ color: {theme.accent}; }}
 QComboBox, QLineEdit, QPushButton, {spin} {{ background: {theme.raised};

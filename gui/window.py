@@ -30,6 +30,7 @@ from gui import layout, theme
 from gui.actions import Actions
 from gui.commands import targets
 from gui.controller import Controller
+from gui.laborant import Laborant
 from gui.mapper import Mapper
 from gui.measurer import Measurer
 from gui.picturer import Picturer
@@ -39,6 +40,7 @@ from gui.ranges import RangeKeeper
 from gui.saving import Saving, export_choices
 from gui.session import Session
 from gui.settings import Settings, SettingsFile
+from gui.student import Student
 from gui.theme import ThemeChoice
 from gui.trainer import Trainer
 from gui.view import ViewSpec, view_specs
@@ -130,7 +132,8 @@ class MainWindow(QMainWindow):
         self.panels = {spec.key: self._make_panel(spec) for spec in view_specs()}
         self._picturer = Picturer(self)
         self._measurer = Measurer(self)
-        jobs = Trainer(self), Writer(self), Mapper(self)
+        self._laborant = Laborant(self)
+        jobs = Trainer(self), Writer(self), Mapper(self), Student(self)
         self._workers = (*jobs, self._picturer, self._measurer)
         self.commands = Actions(self)
         self._saver = QTimer(self)
@@ -469,6 +472,7 @@ class MainWindow(QMainWindow):
             self.save_settings()
             self._closing = True
             self.hide()
+            self._laborant.close()
             self.bridge.close()
             self.saving.close()
         super().closeEvent(event)

@@ -300,6 +300,7 @@ class _Training:
         state.save_state(self.out, now)
         self.points += (point,)
         maps, states = seen_in(self.model, self.probe)
+        runs.write_probe(self.out, runs.Probe(step, self.probe_tokens, maps, states))
         return self._told(step, point=point, attention=maps, states=states)
 
     def _told(self, step: int, point: Point | None = None, **more: Any) -> Learning:

@@ -3,25 +3,29 @@
 The folder is the model's own as it was at the last point, so that it opens like any other. Beside
 the model lie ``run.json`` and ``curves.jsonl``, a point a line; ``checkpoints`` holds a model's
 folder for each step that is a power of two; ``state.safetensors``, while a run is not at its end,
-all it goes on from. Nothing in it is a pickle. No torch in here: a window may read runs to compare
-them.
+all it goes on from; ``probe.npz`` what a row that is held out leaves in the model as it is.
+Nothing in it is a pickle. No torch in here: a window may read runs to compare them.
 """
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import msgspec
+import numpy as np
 
 from engine.errors import UserError
 from engine.files import disk_error, replacing
 from engine.lab.settings import Settings, differing
+from engine.types import Floats
 
 FORMAT = 1
 CARD, CURVES, STATE, CHECKPOINTS = "run.json", "curves.jsonl", "state.safetensors", "checkpoints"
+PROBE = "probe.npz"
 
 Ended = Literal["", "done", "diverged"]
 """How a run ended; empty while it has not."""
@@ -112,6 +116,20 @@ class Card(msgspec.Struct, frozen=True):
     ended: Ended = ""
     said: str = ""
     format: int = FORMAT
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Probe:
+    """What a held-out row leaves in the model of step `step`.
+
+    `tokens` (T,) as they are drawn; `attention` (L, H, T, T) all maps, None where nothing attends;
+    `states` (T, D) what the output embedding reads.
+    """
+
+    step: int
+    tokens: tuple[str, ...]
+    attention: Floats | None
+    states: Floats
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,6 +251,27 @@ def add_point(folder: Path, point: Point) -> None:
             file.write(msgspec.json.encode(point) + b"\n")
     except OSError as error:
         raise disk_error(folder / CURVES, error) from error
+
+
+def write_probe(folder: Path, probe: Probe) -> None:
+    """Write ``probe.npz``, whole or not at all."""
+    tokens = np.array(probe.tokens, np.str_)
+    none = np.zeros((0, 0, 0, 0), np.float32)
+    maps = none if probe.attention is None else probe.attention
+    with replacing(folder / PROBE) as beside, beside.open("wb") as stream:
+        np.savez(stream, step=probe.step, tokens=tokens, states=probe.states, attention=maps)
+
+
+def read_probe(folder: Path) -> Probe | None:
+    """The last probe of a run; None where there is none, or it is damaged."""
+    try:
+        with np.load(folder / PROBE, allow_pickle=False) as found:
+            tokens = tuple(str(token) for token in found["tokens"])
+            maps = found["attention"]
+            attention = maps if len(maps) else None
+            return Probe(int(found["step"]), tokens, attention, found["states"])
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return None
 
 
 def checkpoint_folder(folder: Path, step: int) -> Path:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
 
@@ -131,6 +131,34 @@ def kshot_job(loaded: Loaded, order: Order) -> Generator[Progress, None, KShot]:
         tokens=sum(cell.tokens for cell in cells.values()),
         alone=sum(cell.alone for cell in cells.values()),
     )
+
+
+def fitting_shots(loaded: Loaded, order: Order) -> Generator[Progress, None, tuple[int, ...]]:
+    """0, 1, 2, 4 and so on, as far as there are examples and a prompt fits the model's context.
+
+    Where all examples fit, their number ends the row. What `order` says of its `shots` is ignored.
+
+    Raises
+    ------
+    UserError
+        If the task cannot be studied at all.
+    """
+    task, settings = order.task, replace(order.settings, shots=(0,))
+    what = f"Cannot study {task.title}"
+    queries = _checked(task, settings, what)
+    Runs(loaded, what)  # which says where the model is of a kind that cannot be studied
+    there = len(task.examples) - queries
+    draws = [draw(task, queries, seed) for seed in range(settings.seeds)]
+    writing = _writing(loaded, task)
+    doubling = [k for k in (2**power for power in range(24)) if k < there]
+    fitting = [0]
+    for k in (*doubling, *([there] if there else [])):
+        for drawn in draws:
+            yield Progress(f"Looking how many examples of {task.title} fit", 0.0)
+            if _longest(loaded, order, drawn, k, writing) > loaded.info.max_tokens:
+                return tuple(fitting)
+        fitting.append(k)
+    return tuple(fitting)
 
 
 def _checked(task: Task, settings: Settings, what: str) -> int:

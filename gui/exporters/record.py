@@ -22,6 +22,7 @@ from engine.paths import ROOT
 from engine.types import (
     AttentionResult,
     EmbeddingResult,
+    GatesResult,
     LatentResult,
     MosaicResult,
     NextResult,
@@ -108,6 +109,8 @@ def _of(result: Result, options: FigureOptions) -> dict[str, object]:
             return {"stack": stack, "scaling": options.scaling}
         case EmbeddingResult(layer=layer, stack=stack):
             return {"layer": layer, "stack": stack}
+        case GatesResult(layer=layer):
+            return {"layer": layer}
         case LatentResult(layer=layer, mu=mu, card=card):
             # A card's "fingerprint" is its model's; its own file's hash is "sha256".
             own = {f"latent_{key}": card.get(key) for key in ("sha256", "date", "seed")}

@@ -42,6 +42,7 @@ _IN_WORDS = {
     "attention": "attention that can be read",
     "latent": "latent space",
     "next": "prediction of a next token",
+    "gates": "gates, which only LSTMs have",
 }
 
 
@@ -87,11 +88,14 @@ class Document:
         self.figure.draw(figure, self.snapshot, self.options)
 
     def arrays(self) -> dict[str, NDArray[np.generic]]:
-        """All numbers by name: the view's own, and `tokens`, `ids` and `meta` of every view."""
+        """All numbers by name: the view's own, and `tokens`, `ids` and `meta` of every view.
+
+        What a job measured is not of the text at hand, and has `meta` alone beside its own.
+        """
         seen = self.snapshot
-        if self.figure.made_of is not None:  # the text has no part in it
-            meta = np.array(json_text(self.meta), np.str_)
-            return {"meta": meta, **self.figure.arrays(seen, self.options)}
+        if self.figure.made_of is not None or self.figure.own_record:  # the text has no part in it
+            own = self.figure.arrays(seen, self.options)
+            return {"meta": np.array(json_text(self.meta), np.str_), **own}
         numbers: dict[str, NDArray[np.generic]] = {
             "tokens": token_texts(seen.tokens),
             "ids": token_ids(seen.tokens),
@@ -112,6 +116,8 @@ class Document:
         texts = [token.text for token in (*seen.tokens, *seen.target_tokens)]
         for result in seen.results.values():
             texts += getattr(result, "texts", ())
+        if self.options.sheet is not None:
+            texts += self.options.sheet.texts()
         return [*texts, seen.model.title]
 
 
@@ -260,8 +266,10 @@ def _document(
     if scale not in SCALES:
         raise ValueError(f"scale {scale} is not in {SCALES}")
     check_applies(figure, snapshot.model)
-    nothing = not snapshot.tokens and not (figure.textless and snapshot.results)
-    if nothing and figure.made_of is None:
+    wordless = figure.own_record or (figure.textless and snapshot.results)
+    if not snapshot.tokens and not wordless and figure.made_of is None:
         raise UserError(f"Cannot export {view}", "the text has no tokens", "Give some text")
     made = record(snapshot, figure, options)
+    if figure.own_record and options.sheet is not None:
+        made = options.sheet.meta
     return Document(figure, snapshot, options, MappingProxyType({**made, **(meta or {})}), scale)

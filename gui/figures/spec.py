@@ -11,7 +11,7 @@ import pkgutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from engine.studies.emergence import Emergence
     from gui.prompting import Prompt
+    from gui.studies.spec import Sheet
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,8 @@ class FigureOptions:
     one of them.
     `contexts` stand before the text on either side of a comparison. `prompt` is the one that a task
     wrote into the text, None where there is none. `emergence` is a table of models and what of it
-    is looked at, None for the one that comes along.
+    is looked at, None for the one that comes along. `sheet` is what was measured by a job, a study
+    say, which no snapshot holds.
     """
 
     layer: int | None = None
@@ -59,6 +61,7 @@ class FigureOptions:
     contexts: tuple[str, str] = ("", "")
     prompt: Prompt | None = None
     emergence: Emergence | None = None
+    sheet: Sheet[Any] | None = None
 
     def stack_of(self, model: ModelInfo) -> Stack:
         """The stack that is meant, of those `model` has."""
@@ -100,6 +103,8 @@ class FigureSpec:
         Whether there is something to show where the text has no tokens.
     made_of : callable or None
         Of a figure that is not of the model that is open: what it is of, for the record.
+    own_record : bool
+        Whether the options' sheet tells how it came about, and not the snapshot.
     """
 
     key: str
@@ -110,6 +115,7 @@ class FigureSpec:
     table: Callable[[Snapshot, FigureOptions], list[list[object]]]
     textless: bool = False
     made_of: Callable[[FigureOptions], Mapping[str, object]] | None = None
+    own_record: bool = False
 
 
 def answer_to(snapshot: Snapshot, query: Query, kind: type[R]) -> R:
@@ -125,6 +131,19 @@ def answer_to(snapshot: Snapshot, query: Query, kind: type[R]) -> R:
         return result
     reason = snapshot.refused.get(query) or "the answer at hand was given to another question"
     raise UserError("Cannot export this view", reason, "Choose another layer, view or model")
+
+
+def sheet_of(options: FigureOptions, view: str, do: str) -> Sheet[Any]:
+    """What a job has measured, to be drawn as the figure of `view`.
+
+    Raises
+    ------
+    UserError
+        If nothing was measured yet; `do` says what would.
+    """
+    if options.sheet is None:
+        raise UserError(f"Cannot export {view}", "nothing was measured yet", do)
+    return options.sheet
 
 
 @cache

@@ -78,6 +78,18 @@ class Sheet(Generic[S]):
         return self.spec.texts(self.study)
 
 
+def sheet(spec: StudySpec[S], study: S, made: Mapping[str, object], scale: int = 2) -> Sheet[S]:
+    """A study to be saved, with the record of what it was `made` of."""
+    record: dict[str, object] = {
+        "program": PROGRAM,
+        "version": version(),
+        "view": f"study {spec.key}",
+        **made,
+        "date": now().isoformat(timespec="seconds"),
+    }
+    return Sheet(spec, study, MappingProxyType(record), scale)
+
+
 def export_study(
     spec: StudySpec[S], study: S, path: Path, made: Mapping[str, object], scale: int = 2
 ) -> None:
@@ -95,14 +107,7 @@ def export_study(
     UserError
         If the suffix is unknown or the file cannot be written.
     """
-    record: dict[str, object] = {
-        "program": PROGRAM,
-        "version": version(),
-        "view": f"study {spec.key}",
-        **made,
-        "date": now().isoformat(timespec="seconds"),
-    }
-    save(Sheet(spec, study, MappingProxyType(record), scale), path)
+    save(sheet(spec, study, made, scale), path)
 
 
 def spread(name: str, found: Interval | None) -> Line:

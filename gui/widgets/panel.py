@@ -39,9 +39,15 @@ LACKS = {
     "attention": "{} has no attention weights that can be read.",
     "cross-attention": "{} has no decoder that attends to an encoder.",
     "next": "{} does not predict a next token.",
+    "gates": "{} is no LSTM, whose gates this shows.",
     "latent": "No VAE has been trained on the states of {} yet.",
 }
 """Why a model does not give what a view needs, in words."""
+
+NO_ATTENTION = (
+    "An LSTM has no attention: it carries a state from token to token. What its gates let through "
+    "is shown in the panel Gates."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,6 +273,9 @@ class Panel(QDockWidget):
 
     def _why_unfit(self, model: ModelInfo) -> tuple[str, str]:
         missing = sorted(self.spec.needs - model.provides)
+        if "gates" in model.provides and "attention" in missing:
+            # It is not that it could not be read.
+            return f"Not available for {model.title}", NO_ATTENTION
         reasons = [LACKS.get(need, "{} has no " + need + ".") for need in missing]
         heading = f"Not available for {model.title}"
         return heading, " ".join(reason.format(model.title) for reason in reasons)

@@ -14,7 +14,7 @@ from tinymodels import TEXT, make, open_engine, save_model, save_tokenizer
 from engine.errors import UserError
 from engine.latent.running import attends_by_itself
 from engine.studies import kept
-from engine.studies.kshot import Order, Settings, kshot_job
+from engine.studies.kshot import Order, Settings, fitting_shots, kshot_job
 from engine.studies.prompts import draw, ids_of
 from engine.studies.values import KShot, Measured, Record
 from engine.tasks.taskfile import Example, Task, find_task
@@ -100,6 +100,29 @@ def test_a_study_measures_what_it_says(loaded):
     assert parts[-1].points == study.points
     assert sum((one.records for one in parts), ()) == study.records
     assert all(b.fraction >= a.fraction for a, b in pairwise(told))
+
+
+def fitting(loaded, given, settings):
+    steps = fitting_shots(loaded, Order(given, settings))
+    while True:
+        try:
+            next(steps)
+        except StopIteration as stop:
+            return stop.value
+
+
+def test_as_many_examples_as_fit_are_told(loaded):
+    settings = Settings(seeds=1, queries=4)
+    # All 36 that are not asked, where the model reads far; the row ends with their number.
+    longer = replace(loaded, info=replace(loaded.info, max_tokens=4096))
+    assert fitting(longer, task(), settings) == (0, 1, 2, 4, 8, 16, 32, 36)
+    most = fitting(loaded, task(), settings)[-1]
+    assert 1 <= most < 36
+    run(loaded, task(), Settings((most,), 1, 4))
+    with pytest.raises(UserError, match="Show at most"):
+        run(loaded, task(), Settings((2 * most,), 1, 4))
+    with pytest.raises(UserError, match="not scored"):
+        fitting(loaded, replace(task(), scoring="none"), settings)
 
 
 def test_records_can_be_opened_in_the_explorer(loaded):

@@ -25,6 +25,8 @@ from engine.types import (
     EmbeddingQuery,
     EmbeddingResult,
     Failure,
+    GatesQuery,
+    GatesResult,
     JobDone,
     LatentQuery,
     LatentResult,
@@ -48,7 +50,7 @@ from engine.types import (
     frozen,
 )
 
-ALL = frozenset({"embedding", "attention", "next", "latent"})
+ALL = frozenset({"embedding", "attention", "next", "latent", "gates"})
 
 
 def model_info(name: str = "builtin", **changes: Any) -> ModelInfo:
@@ -162,6 +164,8 @@ def _answer(query: Query, model: ModelInfo, tokens: tuple[Token, ...], text: str
             label_names=("prose", "verse"),
             card=MappingProxyType({"elbo": -12.5, "active_units": 2}),
         )
+    if isinstance(query, GatesQuery):
+        return gates(query.layer, count, model.width, dice)
     if isinstance(query, PlaceQuery):
         return PlaceResult(query.picture, 4, normal(count, 2))
     if isinstance(query, AnswersQuery):
@@ -171,6 +175,17 @@ def _answer(query: Query, model: ModelInfo, tokens: tuple[Token, ...], text: str
     if isinstance(query, MemoryQuery):
         return memory_result(count)
     return f"No answer is known to {type(query).__name__}."
+
+
+def gates(layer: int, count: int, units: int, dice: np.random.Generator) -> GatesResult:
+    """An LSTM's gates over random scores."""
+    scores = dice.standard_normal((4, count, units))
+    enter, forget, output = 1 / (1 + np.exp(-scores[:3]))
+    candidate, cell = np.tanh(scores[3]), np.zeros((count, units))
+    for t in range(count):
+        cell[t] = enter[t] * candidate[t] + (forget[t] * cell[t - 1] if t else 0)
+    told = (output * np.tanh(cell), cell, enter, forget, output, candidate)
+    return GatesResult(layer, *(_floats(part) for part in told))
 
 
 def memory_result(count: int = 2048, **changes: Any) -> MemoryResult:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import MappingProxyType
 
 import numpy as np
-from fakes import memory_result
+from fakes import gates, memory_result
 from made_comparisons import answers, comparison
 
 from engine.comparison import CompareQuery
@@ -19,6 +19,7 @@ from engine.types import (
     AttentionResult,
     EmbeddingQuery,
     EmbeddingResult,
+    GatesQuery,
     LatentQuery,
     LatentResult,
     MemoryQuery,
@@ -53,7 +54,7 @@ def model(kind="decoder", **changes) -> ModelInfo:
         "parameters": 1_000_000,
         "device": "cpu",
         "dtype": "float32",
-        "provides": frozenset({"embedding", "attention", "next", "latent"}),
+        "provides": frozenset({"embedding", "attention", "next", "latent", "gates"}),
         "latent_layers": (3,),
         "source": "made by the test",
         "fingerprint": "ab" * 32,
@@ -137,6 +138,8 @@ def answer(query: Query, info: ModelInfo, count: int, target: int, rng) -> Resul
                     {"fingerprint": "ab" * 32, "sha256": "cd" * 32, "date": "2026-01-01", "seed": 0}
                 ),
             )
+        case GatesQuery(layer):
+            return gates(layer, count, info.width, rng)
         case AnswersQuery():
             return answers(query, info, tokens(WORDS[:1] * count), rng)
         case CompareQuery():

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from made_comparisons import PROMPT
 from made_snapshots import HEADS, LATENT, LAYERS, SENTENCE, WIDTH, WORDS, model, snapshot
+from made_studies import kshot_sheet, sheets
 from PIL import Image
 
 from engine.errors import UserError
@@ -25,7 +26,9 @@ from gui.figures.spec import FigureOptions, figure_specs
 T = len(WORDS)
 KEYS = sorted(figure_specs())
 SUFFIXES = tuple(format_specs())
-CHOSEN = FigureOptions(layer=3, head=2, prompt=PROMPT)
+MEASURED = {"study": "accuracy", "laboratory": "accuracy"}
+"""What a job measured and no text has, and a name in its numbers."""
+CHOSEN = FigureOptions(layer=3, head=2, prompt=PROMPT, sheet=kshot_sheet())
 FIXED = {"date": "2026-01-02T03:04:05+00:00"}
 AWKWARD = 'a\0\x0b\ud800\ufffe<&>"$_^ \U0001f600'
 
@@ -113,14 +116,20 @@ def test_every_view_in_every_format(tmp_path, key, suffix):
             text = path.read_text() if suffix == ".json" else str(np.load(path)["meta"])
             assert SENTENCE not in text
             assert "table" in text
+        case ".npz" if key in MEASURED:
+            with np.load(path, allow_pickle=False) as numbers:
+                assert {MEASURED[key], "meta"} <= set(numbers)
+        case ".json" if key in MEASURED:
+            assert len(json.loads(path.read_text())[MEASURED[key]]) == 4
         case ".npz":
             with np.load(path, allow_pickle=False) as numbers:
                 assert numbers["tokens"].tolist() == list(WORDS)
                 assert numbers["ids"].tolist() == list(range(100, 100 + T))
         case ".csv":
             rows = read_table(path)
-            # One of training has a row for each latent dimension, the others for each token.
-            assert len(rows) >= (2 if key == "training" else T)
+            # One of training has a row for each latent dimension, what a job measured one for each
+            # point of its curve, the others for each token.
+            assert len(rows) >= (2 if key == "training" else 4 if key in MEASURED else T)
             assert None not in rows[0]
         case ".json":
             assert json.loads(path.read_text())["tokens"] == list(WORDS)
@@ -167,6 +176,19 @@ def test_the_record_has_what_the_view_has():
     assert "left out" in record(cut, figure_specs()["tokens"], CHOSEN)["notice"]
     both = made("attention", FigureOptions(), model("encoder-decoder"))
     assert record(both, figure_specs()["attention"], FigureOptions())["target"] == SENTENCE
+
+
+def test_what_a_job_measured_tells_how_it_came_about_and_needs_no_text(tmp_path):
+    for at, one in enumerate(sheets()):
+        seen = made("study", words=())
+        path = tmp_path / f"{at}.json"
+        export(seen, "study", replace(CHOSEN, sheet=one), path)
+        found = read_record(path)
+        assert found["view"] == f"study {one.spec.key}"
+        assert "text" not in found
+        assert set(one.spec.arrays(one.study)) <= set(json.loads(path.read_text()))
+    with pytest.raises(UserError, match="nothing was measured yet"):
+        export(made("study"), "study", FigureOptions(), tmp_path / "a.csv")
 
 
 def test_the_date_can_be_fixed_by_the_environment(monkeypatch):

@@ -13,7 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from made_comparisons import PROMPT
+from made_runs import lab_sheet
 from made_snapshots import HEADS, LAYERS, WORDS, model, snapshot, tokens
+from made_studies import kshot_sheet, sheets
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
@@ -28,7 +30,7 @@ from gui.view import view_specs
 
 KEYS = sorted(figure_specs())
 AWKWARD = ("犬", " 公園", "⟨F0 9F⟩", " שלום", "\x07", "\ud800", "\0", "😀", "हि", "\u202e", " $x$")
-CHOSEN = FigureOptions(layer=3, head=2, prompt=PROMPT)
+CHOSEN = FigureOptions(layer=3, head=2, prompt=PROMPT, sheet=kshot_sheet())
 
 
 def drawn(key, options=CHOSEN, info=None, words=WORDS, **changes):
@@ -87,6 +89,18 @@ def test_draws_every_kind_of_model(key, kind):
         figure = drawn(key, replace(CHOSEN, layer=1, stack=stack), info)
         if figure_specs()[key].made_of is None:
             assert figure.texts[0].get_text().startswith(info.title)
+
+
+@pytest.mark.parametrize("at", range(6))
+def test_draws_what_a_job_measured_within_its_paper(at):
+    one = [*sheets(), lab_sheet(1), lab_sheet(3), lab_sheet(8)][at]
+    figure = drawn("study", replace(CHOSEN, sheet=one))
+    inside = figure.get_window_extent()
+    for text in figure.texts:
+        box = text.get_window_extent()
+        assert inside.x0 <= box.x0 <= box.x1 <= inside.x1, text.get_text()
+        assert inside.y0 <= box.y0 <= box.y1 <= inside.y1, text.get_text()
+    assert len(one.table()) > 3
 
 
 def test_leaves_the_global_settings_alone():
