@@ -323,7 +323,7 @@ VIEW = ViewSpec(
     ),
     empty=_EMPTY,
     needs=frozenset(),
-    shortcut="",
+    shortcut="Ctrl+Shift+E",
     area="left",
     order=5,
     create=EmergenceView,

@@ -143,7 +143,7 @@ VIEW = ViewSpec(
     ),
     empty="Type a context to see what an LSTM's gates let through at each token.",
     needs=frozenset({"gates"}),
-    shortcut="",
+    shortcut="Ctrl+Shift+G",
     area="right",
     order=5,
     create=GatesView,

@@ -357,7 +357,7 @@ VIEW = ViewSpec(
     ),
     empty=_EMPTY,
     needs=frozenset(),
-    shortcut="",
+    shortcut="Ctrl+Shift+L",
     area="left",
     order=5,
     create=LaboratoryView,

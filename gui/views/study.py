@@ -373,7 +373,7 @@ VIEW = ViewSpec(
     ),
     empty=_EMPTY,
     needs=frozenset(),
-    shortcut="",
+    shortcut="Ctrl+Shift+K",
     area="left",
     order=4,
     create=StudyView,
