@@ -100,7 +100,7 @@ def _own_scores(loaded: Loaded, sentences: list[tuple[int, ...]]) -> tuple[Tenso
     ids = torch.tensor([[*start, *one] for one in sentences], device=reader.device)
     with torch.inference_mode():
         final = run(reader, ids, None)[:, len(start) - 1 :]  # (n, t, D)
-        scores = reader.logits(final.flatten(0, 1)).float().log_softmax(dim=-1)
+        scores = reader.logits(final.flatten(0, 1).contiguous()).float().log_softmax(dim=-1)
     target = torch.tensor([[*one, start[-1]] for one in sentences])
     size = len(loaded.embedding)
     return target, scores.cpu().view(*target.shape, -1)[..., :size]

@@ -118,7 +118,8 @@ def write_steps(
     searches: list[_Search] = []
     for place in range(PLACES):
         with torch.inference_mode():
-            final = run(reader, ids, cache)[:, -1]
+            # Of few rows, the head of a quantised model reads numbers that lie side by side.
+            final = run(reader, ids, cache)[:, -1].contiguous()
             scores = reader.logits(final).float().log_softmax(dim=-1).cpu()
         scores = scores[:, : led.shape[-1]].view(count, beams, -1) + led[:, place, None]
         if not searches:

@@ -12,6 +12,7 @@ from PySide6.QtGui import (
     QFocusEvent,
     QKeySequence,
     QPalette,
+    QResizeEvent,
     QShortcut,
 )
 from PySide6.QtWidgets import (
@@ -43,6 +44,8 @@ from gui.widgets.plane_choice import PlaneChoice
 from gui.widgets.sentence_desk import SentenceDesk
 from gui.widgets.token_axis import Marks, TokenLabels
 from gui.widgets.turning_map import TurningMap
+
+_TALL = 400  # pixels; from this height on map and desk are shown together
 
 
 def nearest_layer(layers: Sequence[int], layer: int) -> int | None:
@@ -161,7 +164,7 @@ class LatentView(View):
         ):
             control.setMinimumHeight(24)  # what wraps stands in one line with what does not
             head.addWidget(control)
-        middle = QSplitter()
+        self._middle = middle = QSplitter()
         middle.setChildrenCollapsible(False)
         middle.setHandleWidth(4)
         middle.addWidget(self.map)
@@ -331,7 +334,15 @@ class LatentView(View):
     def _show_desk(self) -> None:
         model = self.session.model
         able = model is not None and model.drafts
-        self.desk.setVisible(able and self.desk_toggle.isChecked())
+        shown = able and self.desk_toggle.isChecked()
+        self.desk.setVisible(shown)
+        # In a low panel there is room for one of the two.
+        self._middle.setVisible(not shown or self.height() >= _TALL)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Show the map above the desk where there is room for both."""
+        super().resizeEvent(event)
+        self._show_desk()
 
     def _colour(self) -> None:
         names = self._result.label_names if self._result is not None else ()

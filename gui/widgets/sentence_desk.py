@@ -32,9 +32,9 @@ WAYS: tuple[tuple[str, Way, int], ...] = (
 """What is offered: its name, the way, and how many sentences it takes."""
 
 _EXAMPLES = (
-    "The old man walked slowly to the river.",
-    "My sister ate some cake in the kitchen.",
-    "My sister ate some soup in the kitchen.",
+    "My sister bought a new hat.",
+    "The old man walked to the river.",
+    "The old man will walk to the river.",
 )
 
 _ABOUT = (
@@ -99,14 +99,19 @@ class SentenceDesk(QWidget):
         for control in (self.go, self.way, self.dimension, self.seed):
             controls.addWidget(control)
         controls.addStretch(1)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(8, 2, 8, 2)
-        layout.setSpacing(2)
-        layout.addLayout(controls)
+        given = QVBoxLayout()
+        given.setSpacing(4)
+        given.addLayout(controls)
         for field in self.fields:
-            layout.addWidget(field)
+            given.addWidget(field)
             field.returnPressed.connect(self._enter)
-        layout.addWidget(self.text, 1)
+        given.addStretch(1)
+        # Beside each other: the panel is low at first, and seven lines are to be seen.
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(8, 2, 8, 2)
+        layout.setSpacing(8)
+        layout.addLayout(given, 2)
+        layout.addWidget(self.text, 3)
         self.way.currentIndexChanged.connect(self._arrange)
         self.go.clicked.connect(self._press)
         self._arrange()
@@ -186,12 +191,12 @@ class SentenceDesk(QWidget):
             self._show()
 
     def minimumSizeHint(self) -> QSize:
-        """The controls, two fields and three lines."""
-        return QSize(200, 132)
+        """The controls and three fields."""
+        return QSize(240, 112)
 
     def sizeHint(self) -> QSize:
         """As much as a walk of seven sentences takes."""
-        return QSize(360, 220)
+        return QSize(560, 150)
 
 
 def _spin(prefix: str, value: int, name: str, about: str) -> QSpinBox:

@@ -215,8 +215,15 @@ def test_one_beam_takes_the_likeliest_of_model_and_draft_together(
 
 
 def test_points_are_written_alone_as_in_a_batch(
-    loaded: Loaded, made: tuple[DraftSpace, Path]
+    loaded: Loaded, made: tuple[DraftSpace, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    scores = loaded.reader.logits
+
+    def picky(final: torch.Tensor) -> torch.Tensor:
+        assert final.is_contiguous()  # as the head of a quantised model wants it
+        return scores(final)
+
+    monkeypatch.setattr(loaded.reader, "logits", picky)
     z = torch.randn(3, 4, generator=torch.Generator().manual_seed(5))
     together = finish(write_steps(loaded, made[0].vae, z))
     alone = [finish(write_steps(loaded, made[0].vae, row[None]))[0] for row in z]
@@ -333,6 +340,22 @@ def test_what_cannot_be_written_is_said(
 ) -> None:
     with pytest.raises(UserError, match=why):
         finish(wish_steps(loaded, made[0], wish))
+
+
+def test_the_shipped_space_says_how_good_it_is() -> None:
+    (path,) = files.folders()[0].glob("*.safetensors")
+    space = files.load(path)
+    card = space.card
+    assert path.stat().st_size < 4 << 20
+    assert card.model == path.stem == "smollm2-135m-instruct"
+    assert path.with_suffix(".md").read_text(encoding="utf-8") == files.described(card)
+    assert set(card.data) == {row.label for row in card.held_out} == {"templates", "written"}
+    assert len(space.seen) == sum(card.data.values())
+    for row in card.held_out:
+        assert row.accuracy > 2 * row.model_accuracy
+        assert row.accuracy > 2 * row.other_accuracy
+        assert row.perplexity < row.model_perplexity / 5
+        assert row.active_units == card.shape.latent
 
 
 def test_damaged_files_are_refused_or_passed_over(

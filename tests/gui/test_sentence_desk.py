@@ -70,6 +70,19 @@ def test_is_offered_where_the_model_has_a_space(window):
     assert view.desk.isHidden()
 
 
+def test_stands_in_place_of_the_map_where_there_is_no_room_for_both(window):
+    view = window.panels["latent"].view
+    view.resize(600, 200)
+    assert desk_of(window).isVisible()
+    assert not view.map.isVisible()
+    view.resize(600, 500)
+    assert view.map.isVisible()
+    view.resize(600, 200)
+    view.desk_toggle.setChecked(False)
+    assert view.map.isVisible()
+    assert not desk_of(window).isVisible()
+
+
 def test_what_is_written_is_shown_and_one_at_a_time(window):
     desk, bridge = desk_of(window), window.bridge
     desk.fields[0].setText("The dog ran.")
