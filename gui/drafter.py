@@ -63,6 +63,6 @@ class Drafter(QObject):
             return
         self._job = ""
         if isinstance(done.value, SentencesWritten):
-            self._desk.show_lines(done.value.lines, done.value.note)
+            self._desk.show_lines(done.value.lines, done.value.note, done.value.figures)
         else:
             self._desk.end("Stopped." if done.cancelled else "")

@@ -297,6 +297,28 @@ def described(card: Card) -> str:
     return "\n".join([*lines, "", *table(card.held_out), ""])
 
 
+def figures(card: Card) -> str:
+    """How good a space is on held-out sentences, in a line; empty where it was not measured."""
+    rows = card.held_out
+    if not rows:
+        return ""
+    right, alone = (
+        sorted(100 * value for value in values)
+        for values in ([row.accuracy for row in rows], [row.model_accuracy for row in rows])
+    )
+    perplexities = sorted(row.perplexity for row in rows)
+    active = min(row.active_units for row in rows)
+    return (
+        f"Held-out tokens right {_span(right, '.0f')} % (model alone {_span(alone, '.0f')} %) · "
+        f"perplexity {_span(perplexities, '.1f')} · {active} of {card.shape.latent} units active"
+    )
+
+
+def _span(values: Sequence[float], form: str) -> str:
+    least, most = format(values[0], form), format(values[-1], form)
+    return least if least == most else f"{least}–{most}"
+
+
 def table(rows: Sequence[Row]) -> list[str]:
     """What was measured, as the lines of a Markdown table."""
     if not rows:

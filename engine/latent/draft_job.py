@@ -149,7 +149,8 @@ def wish_steps(
     labels, points = points_of(loaded, space, wish)
     texts = yield from write_steps(loaded, space.vae, points, space.card.weight)
     lines = tuple(Line(label, text) for label, text in zip(labels, texts, strict=True))
-    return SentencesWritten("Written", 1.0, lines=lines, note=_note(loaded, space, wish))
+    note, figures = _note(loaded, space, wish), files.figures(space.card)
+    return SentencesWritten("Written", 1.0, lines=lines, note=note, figures=figures)
 
 
 def points_of(loaded: Loaded, space: DraftSpace, wish: Wish) -> tuple[tuple[str, ...], Tensor]:

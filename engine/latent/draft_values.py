@@ -43,7 +43,8 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class SentencesWritten(Progress):
-    """A step of writing; `lines` are what stands there so far."""
+    """What was written: `lines`, what the space has not met (`note`), and how good it is."""
 
     lines: tuple[Line, ...] = ()
     note: str = ""
+    figures: str = ""

@@ -337,7 +337,8 @@ class LatentView(View):
         shown = able and self.desk_toggle.isChecked()
         self.desk.setVisible(shown)
         # In a low panel there is room for one of the two.
-        self._middle.setVisible(not shown or self.height() >= _TALL)
+        for one in (self._middle, self.note):
+            one.setVisible(not shown or self.height() >= _TALL)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Show the map above the desk where there is room for both."""

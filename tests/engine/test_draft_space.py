@@ -325,6 +325,8 @@ def test_a_wish_is_written_and_strange_words_are_named(
     again = finish(wish_steps(loaded, made[0], replace(wish, sentences=("The dog runs sea.",) * 2)))
     assert again.lines[0].text == done.lines[0].text
     assert again.note == ""
+    assert again.figures == files.figures(made[0].card)
+    assert "model alone" in again.figures
 
 
 @pytest.mark.parametrize(
@@ -351,6 +353,9 @@ def test_the_shipped_space_says_how_good_it_is() -> None:
     assert path.with_suffix(".md").read_text(encoding="utf-8") == files.described(card)
     assert set(card.data) == {row.label for row in card.held_out} == {"templates", "written"}
     assert len(space.seen) == sum(card.data.values())
+    told = files.figures(card)
+    assert told.endswith("32 of 32 units active")
+    assert f"{min(row.perplexity for row in card.held_out):.1f}–" in told
     for row in card.held_out:
         assert row.accuracy > 2 * row.model_accuracy
         assert row.accuracy > 2 * row.other_accuracy

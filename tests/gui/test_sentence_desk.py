@@ -89,13 +89,14 @@ def test_what_is_written_is_shown_and_one_at_a_time(window):
     desk.go.click()
     assert desk.go.text() == "Stop"
     assert bridge.wishes[0].sentences[0] == "The dog ran."
-    value = SentencesWritten("Written", lines=LINES, note="Not met.")
+    value = SentencesWritten("Written", lines=LINES, note="Not met.", figures="71–76 %")
     bridge.jobFinished.emit(JobDone("sentences 9", value))
     assert desk.busy
     bridge.jobFinished.emit(JobDone("sentences 1", value))
     assert not desk.busy
     assert "The <b>dog</b> ran." in shown(desk)
     assert "Not met." in shown(desk)
+    assert desk.figures.text() == "71–76 %"
     assert "100 %: She ate." in desk.text.accessibleDescription()
     desk.fields[1].returnPressed.emit()
     assert len(bridge.wishes) == 2
@@ -125,6 +126,7 @@ def test_another_model_ends_it(window):
     assert window.bridge.cancelled == ["sentences 1"]
     assert not desk.busy
     assert "She ate." not in shown(desk)
+    assert not desk.figures.text()
 
 
 def test_the_job_says_where_there_is_no_space():
