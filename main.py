@@ -13,7 +13,7 @@ from typing import get_args
 import gui.figures
 from engine.errors import UserError
 from engine.types import Dtype, LatentPlane
-from gui.headless import lab_arguments, latent_arguments, study_arguments
+from gui.headless import draft_arguments, lab_arguments, latent_arguments, study_arguments
 from gui.headless.console import guarded
 from gui.headless.text import SENTENCE, given_text
 
@@ -56,6 +56,8 @@ def _dispatch(given: argparse.Namespace) -> int:
         return _bench(given)
     if given.command == "latent":
         return latent_arguments.run(given)
+    if given.command == "sentences":
+        return draft_arguments.run(given)
     if given.command == "lab":
         return lab_arguments.run(given)
     if given.command == "study":
@@ -133,7 +135,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_input(parser)
     # Given before the command or after it; what stands after must not be undone by a default.
     commands = parser.add_subparsers(
-        dest="command", metavar="models | export | bench | latent | lab | study"
+        dest="command", metavar="models | export | bench | latent | sentences | lab | study"
     )
     models = commands.add_parser("models", help="list the models that can be opened by name")
     actions = models.add_subparsers(dest="action", metavar="get")
@@ -143,6 +145,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_bench(commands.add_parser("bench", help="measure what the program costs on this machine"))
     about = "train latent spaces of a model's states, list them, measure them"
     latent_arguments.add_latent(commands.add_parser("latent", help=about))
+    about = "train a space of short sentences that writes, measure it, write from it"
+    draft_arguments.add_sentences(commands.add_parser("sentences", help=about))
     lab_arguments.add_lab(commands.add_parser("lab", help="train small models, measure them"))
     about = "measure how a model learns from its context"
     study_arguments.add_study(commands.add_parser("study", help=about))

@@ -94,7 +94,8 @@ class ModelInfo:
     LSTM's), ``latent``; ``chat`` says that a request may ask for the model's template for
     conversations.
     `latent_layers` are the layers for which a latent space of token states is at hand, and
-    `sentence_spaces` layer and pooling of those of sentence states. `source` tells the user where
+    `sentence_spaces` layer and pooling of those of sentence states; `drafts` says that there is a
+    space of sentences to write from (`engine.latent.draft_file`). `source` tells the user where
     the weights came from; `fingerprint` is the SHA-256 of the weight files. `dtype` is what it
     computes in, and `precision` how far that is from float32, None if it is or was not measured.
     """
@@ -115,6 +116,7 @@ class ModelInfo:
     decoder_layers: int = 0
     latent_layers: tuple[int, ...] = ()
     sentence_spaces: tuple[tuple[int, Pooling], ...] = ()
+    drafts: bool = False
     source: str = ""
     fingerprint: str = ""
     precision: Precision | None = None

@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, Qt, Signal, Slot
 
+from engine.latent.draft_values import Wish
 from engine.opening import Opening
 from engine.runner import Event, Job, Runner
 from engine.types import Failure, JobDone, ModelInfo, Progress, Request, Snapshot
+from gui.drafting import drafting_job
 from gui.mapping import MapChoice, map_job
 from gui.picturing import PictureChoice, picture_job
 from gui.studying import TITLES, StudyChoice, study_job
@@ -100,6 +102,13 @@ class Bridge(QObject):
         job = f"write {next(self._numbers)}"
         self._jobs[job] = "writing"
         self._runner.start_job(job, writing_job(choice))
+        return job
+
+    def write_sentences(self, wish: Wish) -> str:
+        """Write sentences from points; the job's value is a `SentencesWritten`."""
+        job = f"sentences {next(self._numbers)}"
+        self._jobs[job] = "sentences"
+        self._runner.start_job(job, drafting_job(wish))
         return job
 
     def draw_picture(self, choice: PictureChoice) -> str:

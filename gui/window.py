@@ -30,6 +30,7 @@ from gui import layout, theme
 from gui.actions import Actions
 from gui.commands import targets
 from gui.controller import Controller
+from gui.drafter import Drafter
 from gui.laborant import Laborant
 from gui.mapper import Mapper
 from gui.measurer import Measurer
@@ -133,7 +134,7 @@ class MainWindow(QMainWindow):
         self._picturer = Picturer(self)
         self._measurer = Measurer(self)
         self._laborant = Laborant(self)
-        jobs = Trainer(self), Writer(self), Mapper(self), Student(self)
+        jobs = Trainer(self), Writer(self), Drafter(self), Mapper(self), Student(self)
         self._workers = (*jobs, self._picturer, self._measurer)
         self.commands = Actions(self)
         self._saver = QTimer(self)

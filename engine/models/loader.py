@@ -142,6 +142,7 @@ def load_steps(
         raise UserError(
             what, f"its blocks could not be found ({error})", "Open a model of another family"
         ) from error
+    from engine.latent.draft_file import path_for
     from engine.latent.store import sentence_spaces, spaces_for
 
     table = model.get_input_embeddings().weight.detach()  # (V, E)
@@ -149,7 +150,7 @@ def load_steps(
     reader_of_text = TokenReader(tokenizer)
     info = _describe(source, config, family, reader, reader_of_text)
     spaces, sentences = spaces_for(info, place), sentence_spaces(info, place)
-    info = with_spaces(info, spaces, sentences)
+    info = replace(with_spaces(info, spaces, sentences), drafts=path_for(info) is not None)
     yield Progress(f"{source.title} is ready", 1.0)
     return Loaded(
         info=info,

@@ -12,6 +12,7 @@ from PySide6.QtGui import (
     QFocusEvent,
     QKeySequence,
     QPalette,
+    QResizeEvent,
     QShortcut,
 )
 from PySide6.QtWidgets import (
@@ -40,8 +41,11 @@ from gui.widgets.lasso import Group
 from gui.widgets.latent_plane import place_said, seen_as_plane
 from gui.widgets.legend import number
 from gui.widgets.plane_choice import PlaneChoice
+from gui.widgets.sentence_desk import SentenceDesk
 from gui.widgets.token_axis import Marks, TokenLabels
 from gui.widgets.turning_map import TurningMap
+
+_TALL = 400  # pixels; from this height on map and desk are shown together
 
 
 def nearest_layer(layers: Sequence[int], layer: int) -> int | None:
@@ -126,6 +130,14 @@ class LatentView(View):
         self.map.set_cloud_readout(self.read_dot)
         self.map.lasso_button.show()
         self.decoding = Decoding(session, self.map, self)
+        self.desk = SentenceDesk()
+        self.desk_toggle = QCheckBox("sentences")
+        self.desk_toggle.setFont(theme.ui_font(theme.SMALL))
+        self.desk_toggle.setAccessibleName("Write sentences from points")
+        self.desk_toggle.setToolTip(
+            "<p>Let the model write short sentences from points of a space of sentences: between "
+            "two of them, along a dimension, or at a − b + c.</p>"
+        )
         self.legend = LabelLegend()
         self.note = QElidingLabel()
         self.note.setFont(theme.tabular(theme.ui_font(theme.SMALL)))
@@ -148,10 +160,11 @@ class LatentView(View):
             self.colours,
             self.decoding.way,
             self.decoding.toggle,
+            self.desk_toggle,
         ):
             control.setMinimumHeight(24)  # what wraps stands in one line with what does not
             head.addWidget(control)
-        middle = QSplitter()
+        self._middle = middle = QSplitter()
         middle.setChildrenCollapsible(False)
         middle.setHandleWidth(4)
         middle.addWidget(self.map)
@@ -166,8 +179,10 @@ class LatentView(View):
         layout.addWidget(middle, 1)
         layout.addWidget(self.decoding.foot)
         layout.addWidget(self.chosen)
+        layout.addWidget(self.desk, 1)
         layout.addWidget(self.note)
         self.legend.hide()
+        self.desk.hide()
 
         self.layers.activated.connect(lambda _: self.queriesChanged.emit())
         self.colours.toggled.connect(self._colour)
@@ -175,6 +190,7 @@ class LatentView(View):
         self.plane.changed.connect(self.queriesChanged)
         self.map.turned.connect(self._show_turned)
         self.decoding.changed.connect(self.queriesChanged)
+        self.desk_toggle.toggled.connect(self._show_desk)
         self.legend.chosen.connect(self._show_only)
         self.search.changed.connect(lambda: self.map.set_found(self.search.found))
         self.search.taken.connect(self._choose_found)
@@ -314,6 +330,22 @@ class LatentView(View):
         labelled = self._result is not None and len(self._result.label_names) > 1
         self.layers.setVisible(len(layers) + len(sentences) > 1)
         self.colours.setVisible(labelled)
+        self.desk_toggle.setVisible(model is not None and model.drafts)
+        self._show_desk()
+
+    def _show_desk(self) -> None:
+        model = self.session.model
+        able = model is not None and model.drafts
+        shown = able and self.desk_toggle.isChecked()
+        self.desk.setVisible(shown)
+        # In a low panel there is room for one of the two.
+        for one in (self._middle, self.note):
+            one.setVisible(not shown or self.height() >= _TALL)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Show the map above the desk where there is room for both."""
+        super().resizeEvent(event)
+        self._show_desk()
 
     def _colour(self) -> None:
         names = self._result.label_names if self._result is not None else ()
