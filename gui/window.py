@@ -29,6 +29,7 @@ from engine.types import (
 from gui import layout, theme
 from gui.actions import Actions
 from gui.commands import targets
+from gui.companion import Companion
 from gui.controller import Controller
 from gui.mapper import Mapper
 from gui.measurer import Measurer
@@ -130,7 +131,7 @@ class MainWindow(QMainWindow):
         self.panels = {spec.key: self._make_panel(spec) for spec in view_specs()}
         self._picturer = Picturer(self)
         self._measurer = Measurer(self)
-        jobs = Trainer(self), Writer(self), Mapper(self)
+        jobs = Trainer(self), Writer(self), Mapper(self), Companion(self)
         self._workers = (*jobs, self._picturer, self._measurer)
         self.commands = Actions(self)
         self._saver = QTimer(self)

@@ -23,6 +23,7 @@ from engine.types import (
     AttentionResult,
     EmbeddingResult,
     LatentResult,
+    ModelInfo,
     MosaicResult,
     NextResult,
     Result,
@@ -99,7 +100,7 @@ def _of(result: Result, options: FigureOptions) -> dict[str, object]:
             return {"layer": layer, "head": head, "stack": stack, "scaling": options.scaling}
         case CompareResult(layer=layer, head=head, one=one, other=other):
             asked = {"context_a": one.context, "context_b": other.context}
-            return {"layer": layer, "head": head, **asked}
+            return {"layer": layer, "head": head, **asked, **_second(options.second)}
         case MosaicResult(stack=stack):
             return {"stack": stack, "scaling": options.scaling}
         case EmbeddingResult(layer=layer, stack=stack):
@@ -123,6 +124,19 @@ def _of(result: Result, options: FigureOptions) -> dict[str, object]:
         case NextResult(temperature=temperature):
             return {"surprise_unit": "bit", "temperature": temperature}
     return {}
+
+
+def _second(model: ModelInfo | None) -> dict[str, object]:
+    """What is to be known of the other model of a comparison."""
+    if model is None:
+        return {}
+    return {
+        "model_b": model.name,
+        "model_b_title": model.title,
+        "model_b_source": model.source,
+        "model_b_sha256": model.fingerprint,
+        "model_b_dtype": model.dtype,
+    }
 
 
 _UNFIT = re.compile("[\ud800-\udfff\ufffe\uffff\x7f-\x9f]")

@@ -1,4 +1,4 @@
-"""The same text under two contexts: P-CXMI by token above the shift of its state by layer."""
+"""The same text under two contexts or in two models: P-CXMI above the shift of states by layer."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from engine.comparison import CompareQuery, CompareResult
+from engine.comparison import CompareQuery, CompareResult, Side, identity
 from engine.types import ModelInfo, Query, Snapshot
 from gui.figures import colour, lettering, style
 from gui.figures.numbers import plain, text_array
@@ -27,7 +27,8 @@ def queries(options: FigureOptions, model: ModelInfo) -> tuple[Query, ...]:
     one, other = options.contexts
     head: int | Literal["mean"] = "mean" if options.head is None else options.head
     stack = None if model.kind == "encoder-decoder" else options.stack_of(model)
-    return (CompareQuery(one, other, options.block_of(model), head, stack),)
+    second = identity(options.second) if options.second is not None else ""
+    return (CompareQuery(one, other, options.block_of(model), head, stack, model=second),)
 
 
 def _answer(snapshot: Snapshot, options: FigureOptions) -> CompareResult:
@@ -38,9 +39,11 @@ def _words(found: CompareResult) -> list[str]:
     return [found.one.tokens[index].text for index in found.pairs[:, 0].tolist()]
 
 
-def _context(context: str) -> str:
-    shown = lettering.drawable(" ".join(context.split()))
-    return f"after “{shown}”" if shown else "the text alone"
+def _side(name: str, side: Side, model: bool) -> str:
+    """What a side is: with `model` who reads it, and behind which context."""
+    shown = lettering.drawable(" ".join(side.context.split()))
+    name = f"{name}, {lettering.drawable(side.model)}" if model else name
+    return f"{name}: after “{shown}”" if shown else f"{name}: the text alone"
 
 
 def draw(figure: Figure, snapshot: Snapshot, options: FigureOptions) -> None:
@@ -53,9 +56,12 @@ def draw(figure: Figure, snapshot: Snapshot, options: FigureOptions) -> None:
     width = min(_MOST, max(_LEAST, _CELL * count))
     high = max(0.8, _LAYER * depths)
     bars = _BARS + _GAP if found.pcxmi is not None else 0.0
-    title = style.heading(model, "two contexts")
+    two = bool(found.second)
+    title = style.heading(
+        model, *([lettering.drawable(found.other.model), "two models"] if two else ["two contexts"])
+    )
     about = lettering.elide(
-        f"A: {_context(found.one.context)}; B: {_context(found.other.context)}",
+        "; ".join(_side(*one, two) for one in (("A", found.one), ("B", found.other))),
         style.TEXT,
         _MOST,
         mono=False,
@@ -75,7 +81,7 @@ def draw(figure: Figure, snapshot: Snapshot, options: FigureOptions) -> None:
         on.locator_params(axis="y", nbins=4)
     start = top + bars + named
     on = style.axes(figure, left, start, width, high)
-    norm = Normalize(0, float(found.shift.max(initial=0.0)) or 1.0)
+    norm = Normalize(0, float(np.nanmax(found.shift, initial=0.0)) or 1.0)
     shown = found.shift.T if count else np.zeros((depths, 1), np.float32)
     drawn = style.cells(on, shown, colour.sequential(), norm, outlines=False)
     style.label_cells(on, labels, "x", width, _NAME)
@@ -87,6 +93,8 @@ def draw(figure: Figure, snapshot: Snapshot, options: FigureOptions) -> None:
 
 def arrays(snapshot: Snapshot, options: FigureOptions) -> Arrays:
     """`shared` (n,) texts, `pairs` (n, 2) places in either side, `shift` (n, L + 1), `layer`.
+
+    Of two models also `models` (2,), their titles.
 
     Where they are told `kl`, `pcxmi` (n,), `surprise_a`, `surprise_b` (n,), `attention` (n, n),
     `elsewhere` (2, n), `heads` (L, H).
@@ -100,6 +108,8 @@ def arrays(snapshot: Snapshot, options: FigureOptions) -> Arrays:
         "shift": found.shift,
         "layer": np.array(found.layer, np.int64),
     }
+    if found.second:
+        numbers["models"] = text_array([side.model for side in sides])
     for name in ("kl", "pcxmi", "attention", "elsewhere", "heads"):
         if getattr(found, name) is not None:
             numbers[name] = getattr(found, name)

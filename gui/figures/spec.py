@@ -38,8 +38,9 @@ class FigureOptions:
     `plane` is that of a latent space, `states` whose states it shows; of three directions `turn` is
     from where they are seen. With `coloured` its cloud has the colours of its labels, or of `only`
     one of them.
-    `contexts` stand before the text on either side of a comparison. `prompt` is the one that a task
-    wrote into the text, None where there is none.
+    `contexts` stand before the text on either side of a comparison, and `second` is the other model
+    that reads side B of it. `prompt` is the one that a task wrote into the text, None where there
+    is none.
     """
 
     layer: int | None = None
@@ -55,6 +56,7 @@ class FigureOptions:
     coloured: bool = False
     only: int | None = None
     contexts: tuple[str, str] = ("", "")
+    second: ModelInfo | None = None
     prompt: Prompt | None = None
 
     def stack_of(self, model: ModelInfo) -> Stack:
