@@ -59,9 +59,6 @@ class CompareView(View):
             "Example", "Write a text and a context that turns it; undo brings your text back."
         )
         self.second = SecondModel()
-        self.swap = form.button(
-            "Swap", "Let the two contexts change places; each side keeps its model."
-        )
         self.colour = form.combo(
             "Colour of the tokens",
             "What colours the tokens of both sides. Surprise: how badly each side expected the "
@@ -87,8 +84,7 @@ class CompareView(View):
         controls.addWidget(form.named("Colour", self.colour))
         controls.addWidget(self.legend, 1)
         controls.addWidget(form.named("B read by", self.second))
-        for button in (self.swap, self.example):
-            controls.addWidget(button)
+        controls.addWidget(self.example)
         heads = QHBoxLayout()
         heads.setContentsMargins(8, 0, 8, 0)
         heads.setSpacing(12)
@@ -132,7 +128,7 @@ class CompareView(View):
             (session.modelChanged, self._offer),
             (session.secondChanged, self._change_model),
             (self.example.clicked, self._show_example),
-            (self.swap.clicked, lambda: session.set_contexts(*reversed(session.contexts))),
+            (self.fields.swap.clicked, lambda: session.set_contexts(*reversed(session.contexts))),
             (self.colour.currentIndexChanged, self._paint_tokens),
             (session.layerChanged, self._paint_tokens),
             (session.selectionChanged, self._mark),
@@ -184,6 +180,11 @@ class CompareView(View):
             ),
         )
 
+    @property
+    def says_why(self) -> bool:
+        """Whether the reason stands in place of the panes."""
+        return self.found is None
+
     def figure_options(self) -> FigureOptions:
         """The contexts as they are read, and the model that reads the other."""
         options = super().figure_options()
@@ -194,7 +195,7 @@ class CompareView(View):
         return comparing.summary(self.found) if self.found is not None else ""
 
     def render_snapshot(self, snapshot: Snapshot) -> None:
-        """Draw the comparison that `snapshot` answers with, or say why there is none."""
+        """Draw the comparison that `snapshot` answers with; keep the last one where it has none."""
         asked = self.queries()
         if not asked or not snapshot.tokens:
             self._clear()
@@ -202,8 +203,6 @@ class CompareView(View):
             return
         found = snapshot.results.get(asked[0])
         if not isinstance(found, CompareResult):
-            if asked[0] in snapshot.refused:
-                self._clear()
             self.panes.set_hint(snapshot.refused.get(asked[0], _BUSY))
             return
         self.found = found

@@ -122,7 +122,8 @@ class Differences(QWidget):
             self._pages.addWidget(picture)
         self._splitter = QSplitter(Qt.Orientation.Horizontal)
         self._splitter.setChildrenCollapsible(False)
-        self._splitter.addWidget(_titled(QLabel("Shift of state by layer"), self.shift))
+        self._moved = _titled(QLabel("Shift of state by layer"), self.shift)
+        self._splitter.addWidget(self._moved)
         self._splitter.addWidget(_titled(self.page, self._pages))
         self._splitter.setSizes([1000, 1000])
         layout = QVBoxLayout(self)
@@ -142,7 +143,7 @@ class Differences(QWidget):
         depths = found.shift.shape[1]
         self.shift.set_labels([f"L{depth}" for depth in range(depths)], labels)
         high = float(np.nanmax(found.shift, initial=0.0)) or 1.0
-        self._splitter.widget(0).setVisible(not _empty(found))
+        self._moved.setVisible(not _empty(found))
         self.shift.set_data(found.shift.T, levels=(0.0, high))
         self._turn_to_page()
         if found.attention is not None:

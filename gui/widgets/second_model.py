@@ -18,7 +18,6 @@ from gui.widgets import form
 
 SAME, OTHER = "the same model", "another model …"
 _HERE = "here"
-_WIDEST = 26  # characters of a title that are seen at least
 
 
 class SecondModel(QComboBox):
@@ -59,7 +58,6 @@ class SecondModel(QComboBox):
             self.addItem(title, _HERE)
         self.addItem(OTHER, None)
         self.setCurrentIndex(1 if title else 0)
-        self.setMinimumContentsLength(min(_WIDEST, max(len(SAME), len(title))))
         for index in range(self.count()):
             self.setItemData(index, self.itemText(index), Qt.ItemDataRole.ToolTipRole)
 
@@ -101,7 +99,6 @@ class LoadingLine(QWidget):
         self.bar.setAccessibleName("Progress of opening the second model")
         self.button = QPushButton()
         self.button.setFont(theme.ui_font(theme.SMALL))
-        self.button.setFixedHeight(22)
         self.button.clicked.connect(self._press)
         row = QHBoxLayout(self)
         row.setContentsMargins(8, 0, 8, 2)

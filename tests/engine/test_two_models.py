@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -170,6 +171,26 @@ def test_both_paths_lie_in_the_space_of_the_first_model(make: Callable[..., Made
     assert found.paths is not None
     assert alone.paths is not None
     np.testing.assert_allclose(found.paths, alone.paths, atol=1e-4)
+
+
+def test_random_edits_leave_what_a_new_engine_says(make: Callable[..., Made]) -> None:
+    engine, key, *_ = both(make, seed=1)
+    dice = random.Random(7)
+    parts = ["The dog", "", CONTEXT]  # the text, and what stands before it on either side
+    for step in range(24):
+        which = dice.choices((0, 1, 2), (6, 1, 1))[0]
+        at = dice.randrange(len(parts[which]) + 1)
+        word = dice.choice(("", " lazy", "a", ".\n", "犬", " the park"))
+        rest = parts[which][at + dice.randrange(4) :]
+        parts[which] = parts[which][:at] + word + rest or "x"
+        query = CompareQuery(*parts[1:], 1, dice.choice(("mean", 0, 3)), model=key)
+        found = compare(engine, parts[0], query)
+        if step % 8 == 7:
+            fresh, same, *_ = both(make, seed=1)
+            assert same == key
+            anew = compare(fresh, parts[0], query)
+            for name in ("shift", "kl", "pcxmi", "attention", "elsewhere", "heads", "pairs"):
+                np.testing.assert_allclose(getattr(found, name), getattr(anew, name), atol=CLOSE)
 
 
 # --- what a key costs -----------------------------------------------------------------------------

@@ -283,7 +283,7 @@ def test_swapping_and_what_is_remembered(qtbot):
     window = make_window(qtbot, settings=settings)
     view = window.panels["compare"].view
     assert view.fields.contexts() == ("one", "two")
-    view.swap.click()
+    view.fields.swap.click()
     assert view.fields.contexts() == ("two", "one")
     view.fields.one.setPlainText("three")
     window.save_settings()

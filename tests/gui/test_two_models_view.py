@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from dataclasses import replace
 
 import numpy as np
@@ -190,21 +191,60 @@ def test_closing_the_window_while_a_second_model_loads(window):
     assert window.bridge.closed
 
 
+def test_the_engine_loads_answers_and_is_closed_in_mid_load(qtbot):
+    from gui.bridge import Bridge
+
+    window = make_window(qtbot, bridge=Bridge(), model=None)
+    window.bridge.start()
+    window.open_model("builtin")
+    qtbot.waitUntil(lambda: window.controller.latest is not None, timeout=60_000)
+    window.commands.actions["view.show.compare"].trigger()
+    companion = next(one for one in window._workers if hasattr(one, "drop"))
+    companion.open("builtin")
+    view = window.panels["compare"].view
+    qtbot.waitUntil(lambda: view.found is not None, timeout=60_000)
+    assert np.nanmax(np.abs(view.found.kl)) < 1e-5
+    assert view.found.second == identity(window.session.model)
+    pick(view, SAME)
+    qtbot.waitUntil(lambda: not window.bridge.jobs(), timeout=60_000)
+    assert view.found is None
+    companion.open("builtin")
+    window.close()
+    assert not [one for one in threading.enumerate() if one.name.startswith("contextscope")]
+
+
 # --- what is drawn --------------------------------------------------------------------------------
 
 
-def test_why_two_models_cannot_be_compared_stands_in_place_of_the_picture(view):
-    view.session.set_second(OTHER_INFO)
-    answer(view)
-    assert view.differences.isVisible()
-    (query,) = view.queries()
-    snapshot = make_snapshot(request(TEXT, query), view.session.model)
+def test_why_two_models_cannot_be_compared_stands_once_in_place_of_the_picture(window, qtbot):
+    panel, session = window.panels["compare"], window.session
+    session.set_second(OTHER_INFO)
+    qtbot.waitUntil(panel.view.differences.isVisible)
+    settle(window, qtbot)
+    window.bridge.auto = False
+    session.set_second(replace(OTHER_INFO, fingerprint="2" * 64))
+    qtbot.waitUntil(lambda: compared(window).model == "2" * 64)
+    assert not panel.view.differences.isVisible()
+    snapshot = make_snapshot(window.bridge.requests[-1], window.bridge.model)
     why = "A and B cut texts into different tokens"
-    view.render_snapshot(replace(snapshot, results={}, refused={query: why}))
-    assert view.panes.accessibleDescription() == why
-    assert not view.differences.isVisible()
-    answer(view)
-    assert view.differences.isVisible()
+    results = {one: found for one, found in snapshot.results.items() if one != compared(window)}
+    refused = {compared(window): why}
+    window.bridge.snapshotReady.emit(replace(snapshot, results=results, refused=refused))
+    assert panel.view.panes.accessibleDescription() == why
+    assert panel.message == ""
+    # Where a picture stands, it is kept, and the reason stands below it.
+    session.set_second(OTHER_INFO)
+    qtbot.waitUntil(lambda: compared(window).model == identity(OTHER_INFO))
+    window.bridge.answer()
+    qtbot.waitUntil(panel.view.differences.isVisible)
+    session.set_text("More.")
+    qtbot.waitUntil(lambda: window.bridge.requests[-1].text == "More.")
+    snapshot = make_snapshot(window.bridge.requests[-1], window.bridge.model)
+    results = {one: found for one, found in snapshot.results.items() if one != compared(window)}
+    refused = {compared(window): why}
+    window.bridge.snapshotReady.emit(replace(snapshot, results=results, refused=refused))
+    qtbot.waitUntil(lambda: panel.message == why)
+    assert panel.view.differences.isVisible()
 
 
 def without_states(found):
