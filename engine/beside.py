@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from engine import memory
-from engine.comparison import identity
+from engine.comparison import signature
 from engine.models.families.decoder import common_prefix
 from engine.models.text import without_surrogates
 from engine.probes.spec import NotAnswerable, Pass
@@ -72,7 +72,7 @@ def behind(passed: Pass, context: str, place: int, other: Loaded | None = None) 
     kept = passed.trace.memos.get(MEMO)
     beside = kept if isinstance(kept, Beside) else Beside()
     loaded, request = other or passed.loaded, passed.request
-    model = identity(loaded.info)
+    model = signature(loaded.info)
     # Until the pass is through, the trace is neither the old text's nor the new one's.
     old = beside.take(place, model)
     if not context and other is None:

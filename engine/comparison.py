@@ -16,6 +16,11 @@ def identity(info: ModelInfo) -> str:
     return info.fingerprint or info.name
 
 
+def signature(info: ModelInfo) -> str:
+    """What a model's numbers depend on: its identity, and the type it computes in."""
+    return f"{identity(info)} {info.dtype}"
+
+
 @dataclass(frozen=True, slots=True)
 class SecondLoaded:
     """Another model is there beside the one that answers, to be compared with it."""

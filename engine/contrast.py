@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from engine.comparison import identity
+from engine.comparison import signature
 from engine.estimate import JUDGED
 from engine.models.families.decoder import common_prefix
 from engine.probes.mosaic import FEW
@@ -21,6 +21,9 @@ from engine.probes.prediction import Surprises
 from engine.probes.spec import Pass, states_at
 from engine.trace import AttentionMaps, LayerAttention
 from engine.types import Stack
+
+MEMO = "compare"
+"""Under which name a trace keeps what was compared."""
 
 _TOKENS = 64
 """Tokens compared in one go: their states of all layers are held together for a moment."""
@@ -32,7 +35,8 @@ class Compared:
 
     `shift` (n, L + 1), `kl` and `logs` (n,) and (n, 2), and `heads` (n, L, H), as in the result but
     for the mean. `last` are the log-probabilities (V,) behind each side's last token, at `at`: what
-    is typed next is judged by them. `models` read the sides. `ran` counts tokens ever compared.
+    is typed next is judged by them. `models` are the signatures of those that read the sides.
+    `ran` counts tokens ever compared.
     """
 
     ids: tuple[list[int], list[int]]
@@ -68,7 +72,7 @@ def compare(
     one, other = sides
     depths = len(one.trace.states.get(stack, ()))
     ids = (list(one.trace.ids), list(other.trace.ids))
-    models = (identity(one.loaded.info), identity(other.loaded.info))
+    models = (signature(one.loaded.info), signature(other.loaded.info))
     blocks = [[layer.heads for layer in side.trace.attention.get(stack, [])] for side in sides]
     # Heads that are not as many have no counterparts.
     heads = max(blocks[0], default=0) if blocks[0] == blocks[1] else 0

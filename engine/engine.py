@@ -19,7 +19,7 @@ from typing import TypeVar
 
 import torch
 
-from engine import memory, precision
+from engine import contrast, memory, precision
 from engine.beside import MEMO
 from engine.comparison import SecondLoaded
 from engine.cores import one_core
@@ -121,7 +121,8 @@ class Engine:
         """Let the second model go, with all it has read; `why` is told to who asks for it."""
         self.second, self._alone = None, why
         if self._trace is not None:
-            self._trace.memos.pop(MEMO, None)
+            for memo in (MEMO, contrast.MEMO):
+                self._trace.memos.pop(memo, None)
         gc.collect()
         if self.loaded is not None:
             memory.release(self.loaded.reader.device)

@@ -15,17 +15,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from engine import contrast
 from engine.alignment import aligned, half_of
 from engine.beside import MEMO, behind
 from engine.comparison import CompareQuery, CompareResult, Side
-from engine.contrast import compare, divergence
 from engine.probes import latent
 from engine.probes.attention import layer_of, one_map
 from engine.probes.spec import NotAnswerable, Pass, ProbeSpec, to_ints, to_numpy
 from engine.second import named, second_of
 from engine.types import Floats, Ints, LatentQuery, Stack, Token, frozen
-
-_KEPT = "compare"
 
 
 def answer(passed: Pass, query: CompareQuery) -> Callable[[], CompareResult]:
@@ -42,15 +40,15 @@ def answer(passed: Pass, query: CompareQuery) -> Callable[[], CompareResult]:
     chosen: Stack = "encoder" if info.kind == "encoder-decoder" else stack
     both = (one.passed, other.passed)
     # Until it is through, what is kept is neither the old text's nor the new one's.
-    done = compare(passed.trace.memos.pop(_KEPT, None), both, pairs, chosen)
-    passed.trace.memos[_KEPT] = done
+    done = contrast.compare(passed.trace.memos.pop(contrast.MEMO, None), both, pairs, chosen)
+    passed.trace.memos[contrast.MEMO] = done
     mapped, pathed = _attention(both, pairs, query, chosen), _paths(both, pairs, query)
     predicts = done.last[0] is not None and done.last[1] is not None
     shift = to_numpy(done.shift)
     kl = to_numpy(done.kl) if predicts else None
     logs = to_numpy(done.logs)
     heads = to_numpy(done.heads.mean(dim=0)) if done.heads.numel() else None
-    next_kl = to_numpy(divergence(*done.last)) if predicts else None  # type: ignore[arg-type]
+    next_kl = to_numpy(contrast.divergence(*done.last)) if predicts else None  # type: ignore[arg-type]
     tops = [_likeliest(last, query.count) for last in done.last]
 
     def finish() -> CompareResult:

@@ -160,7 +160,8 @@ def _plain(value: object) -> object:
 
 def title(meta: Record) -> str:
     """One line that names the file's content."""
-    parts = [str(meta.get("model_title", meta.get("model", ""))), str(meta.get("view", ""))]
+    models = (meta.get("model_title", meta.get("model", "")), meta.get("model_b_title", ""))
+    parts = [*map(str, models), str(meta.get("view", ""))]
     parts += [f"{key} {meta[key]}" for key in ("layer", "head") if key in meta]
     line = " · ".join(part for part in parts if part)
     return _UNFIT.sub("�", re.sub(r"[\x00-\x1f]", " ", line))

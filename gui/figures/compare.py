@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from engine.comparison import CompareQuery, CompareResult, Side, identity
-from engine.types import ModelInfo, Query, Snapshot
+from engine.types import Floats, ModelInfo, Query, Snapshot
 from gui.figures import colour, lettering, style
 from gui.figures.numbers import plain, text_array
 from gui.figures.spec import Arrays, FigureOptions, FigureSpec, answer_to
@@ -47,14 +47,17 @@ def _side(name: str, side: Side, model: bool) -> str:
 
 
 def draw(figure: Figure, snapshot: Snapshot, options: FigureOptions) -> None:
-    """Draw bars of P-CXMI where the model predicts, and the shift as layers × tokens."""
-    from matplotlib.colors import Normalize
+    """Draw bars of P-CXMI where the model predicts, and the shift as layers × tokens.
 
+    No shift is drawn of two models whose states have different widths, but for want of anything
+    else.
+    """
     model, found = snapshot.model, _answer(snapshot, options)
     labels = [lettering.label(word) for word in _words(found)]
     count, depths = found.shift.shape
+    moved = found.pcxmi is None or not count or bool(np.isfinite(found.shift).any())
     width = min(_MOST, max(_LEAST, _CELL * count))
-    high = max(0.8, _LAYER * depths)
+    high = max(0.8, _LAYER * depths) if moved else 0.0
     bars = _BARS + _GAP if found.pcxmi is not None else 0.0
     two = bool(found.second)
     title = style.heading(
@@ -71,24 +74,37 @@ def draw(figure: Figure, snapshot: Snapshot, options: FigureOptions) -> None:
     whole = left + width + 0.12 + 0.75 + style.MARGIN
     style.sized(figure, whole, top + bars + named + high + style.MARGIN, title, about)
     if found.pcxmi is not None:
-        on = style.axes(figure, left, top, width, _BARS)
+        on = style.axes(figure, left, top if moved else top + named, width, _BARS)
         values = np.nan_to_num(found.pcxmi)
         hues = [_HELPS if value >= 0 else _HINDERS for value in values]
         on.bar(np.arange(count) + 0.5, values, width=0.8 if count < 60 else 1.0, color=hues)
         on.axhline(0, color=colour.MUTED, linewidth=0.5)
         on.set(xlim=(0, max(1, count)), xticks=[])
+        if not moved:
+            style.label_cells(on, labels, "x", width, _NAME)
         on.set_ylabel("P-CXMI (nats)", labelpad=2)
         on.locator_params(axis="y", nbins=4)
-    start = top + bars + named
-    on = style.axes(figure, left, start, width, high)
-    norm = Normalize(0, float(np.nanmax(found.shift, initial=0.0)) or 1.0)
-    shown = found.shift.T if count else np.zeros((depths, 1), np.float32)
+    if moved:
+        _draw_shift(figure, found.shift, labels, (left, top + bars + named, width, high))
+
+
+def _draw_shift(
+    figure: Figure, shift: Floats, labels: list[str], place: tuple[float, float, float, float]
+) -> None:
+    """The shift (n, L + 1) as a map at `place`: left, top, width and height in inches."""
+    from matplotlib.colors import Normalize
+
+    left, top, width, high = place
+    count, depths = shift.shape
+    on = style.axes(figure, left, top, width, high)
+    norm = Normalize(0, float(np.nanmax(shift, initial=0.0)) or 1.0)
+    shown = shift.T if count else np.zeros((depths, 1), np.float32)
     drawn = style.cells(on, shown, colour.sequential(), norm, outlines=False)
     style.label_cells(on, labels, "x", width, _NAME)
     on.set_ylabel("depth", labelpad=2)
     on.set_yticks([0.5, depths - 0.5], ["0", str(depths - 1)] if depths > 1 else ["0", "0"])
-    place = (left + width + 0.12, start, min(high, 1.6))
-    style.colour_bar(figure, drawn, place, "shift, 1 − cos")
+    beside = (left + width + 0.12, top, min(high, 1.6))
+    style.colour_bar(figure, drawn, beside, "shift, 1 − cos")
 
 
 def arrays(snapshot: Snapshot, options: FigureOptions) -> Arrays:

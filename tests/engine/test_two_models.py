@@ -229,6 +229,21 @@ def test_what_was_known_of_one_pair_is_not_taken_for_another(make: Callable[...,
     check(compare(engine, TEXT, CompareQuery(model=key)), *sides, None)
 
 
+def test_the_same_model_in_another_type_is_not_taken_for_itself(make: Callable[..., Made]) -> None:
+    engine = tinymodels.open_engine(make()[1])
+    key = open_second(engine, make()[1], "bfloat16")
+    query = CompareQuery("", CONTEXT)
+    exact = compare(engine, TEXT, query)
+    rounded = compare(engine, TEXT, replace(query, model=key))
+    assert np.abs(exact.shift - rounded.shift).max() > 1e-5
+    np.testing.assert_allclose(rounded.shift, exact.shift, atol=0.1)
+    np.testing.assert_array_equal(compare(engine, TEXT, query).shift, exact.shift)
+    open_second(engine, make()[1])
+    np.testing.assert_allclose(
+        compare(engine, TEXT, replace(query, model=key)).shift, exact.shift, atol=1e-5
+    )
+
+
 def test_views_beside_it_are_answered_by_the_first_model(make: Callable[..., Made]) -> None:
     engine, key, *_ = both(make, seed=1)
     queries = (NextQuery(), EmbeddingQuery(2))
