@@ -237,6 +237,8 @@ class CompareView(View):
         self.info.setText("")
         for part in (*self.heads, self.info, self.differences):
             part.setVisible(False)
+        # Where there is something to compare, what the colours mean has more need of the room.
+        self.example.setVisible(not self.queries())
 
     def _paint_tokens(self, *_: object) -> None:
         """Colour the tokens, and rank them by what colours them."""
@@ -245,6 +247,7 @@ class CompareView(View):
             return
         for part in (*self.heads, self.info, self.differences):
             part.setVisible(True)
+        self.example.hide()
         measure, depth = self.measure, self.session.layer
         bits = math.log2(max(2, model.vocabulary))
         colours = comparing.colours(found, measure, depth, bits)
