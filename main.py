@@ -82,6 +82,7 @@ def _dispatch(given: argparse.Namespace) -> int:
                 dtype=given.dtype or "auto",
                 chat=bool(given.chat),
                 context=given.context,
+                other_model=given.other_model,
                 task=given.task,
                 k=given.k,
                 seed=given.seed,
@@ -187,6 +188,9 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--target", help="what the decoder of an encoder-decoder reads")
     parser.add_argument(
         "--context", metavar="TEXT", help="what stands before the text, for --view compare"
+    )
+    parser.add_argument(
+        "--other-model", metavar="NAME", help="the model that reads side B, for --view compare"
     )
     parser.add_argument(
         "--task", metavar="NAME", help="a task or its TOML file, for --view task; it is the text"

@@ -19,14 +19,17 @@ from typing import TypeVar
 
 import torch
 
-from engine import memory, precision
+from engine import contrast, memory, precision
+from engine.beside import MEMO
+from engine.comparison import SecondLoaded
 from engine.cores import one_core
-from engine.errors import Cancelled, UserError
+from engine.errors import Cancelled, NoRoomError, UserError
 from engine.models.families.decoder import common_prefix
 from engine.models.families.spec import Ran, added
 from engine.models.halfway import Halfway, Stage
-from engine.models.loader import Loaded, load_steps, with_spaces
+from engine.models.loader import Loaded, load_steps, load_whole_steps, with_spaces
 from engine.models.store import ModelSource
+from engine.order import forget_unasked, is_last, is_slow, scored, soon
 from engine.probes.spec import Answer, NotAnswerable, Pass, on_host, probe_specs, wait_for
 from engine.reading import read, read_target
 from engine.trace import Trace
@@ -48,9 +51,6 @@ SMALL = 64 << 20
 FEW_TOKENS = 8
 """Questions about so many new tokens are small: see `one_core`."""
 
-SOON = 0.75
-"""What is asked of this share of the blocks is answered while the others run."""
-
 A = TypeVar("A")
 
 
@@ -64,9 +64,11 @@ class Engine:
 
     def __init__(self) -> None:
         self.loaded: Loaded | None = None
+        self.second: Loaded | None = None  # the one it is compared with
         self.epoch = 0
         self._trace: Trace | None = None
         self._source: ModelSource | None = None
+        self._alone = ""  # why there is no second model any more
         self.passes = 0  # forward passes since the start, for tests and the status line
 
     def load_steps(
@@ -77,22 +79,17 @@ class Engine:
         Raises
         ------
         UserError
-            If it cannot be loaded, or would not fit into memory. The one before stays.
+            If it cannot be loaded, or would not fit into memory. The one before stays; the second
+            model is closed before this one is given up for want of memory.
         """
-        loaded = None
         try:
-            loaded = yield from load_steps(source, device, dtype)
-        except Exception as error:
-            if not memory.ran_out(error):
+            loaded = yield from load_whole_steps(source, device, dtype)
+        except NoRoomError:
+            if self.second is None:
                 raise
-        if loaded is None:
-            # Out here nothing of the half-made model hangs on an exception any more.
-            memory.release(torch.device("cpu"))
-            raise UserError(
-                f"Cannot open {source.title}",
-                "memory ran out while it was read",
-                "Open a smaller model, or close other programs",
-            )
+            title = self.second.info.title
+            self.close_second(f"{title} was closed to make room for {source.title}")
+            loaded = yield from load_whole_steps(source, device, dtype)
         if loaded.info.dtype != "float32":
             known = precision.remembered(loaded.info)
             loaded = replace(loaded, info=replace(loaded.info, precision=known))
@@ -100,6 +97,35 @@ class Engine:
         self.epoch += 1
         gc.collect()  # the model before is large and may hang in a cycle
         return loaded.info
+
+    def load_second_steps(
+        self, source: ModelSource, device: str = "", dtype: str = "auto"
+    ) -> Generator[Progress, None, SecondLoaded]:
+        """Load another model beside the one that answers, to be compared with it.
+
+        The second one before, if any, stays until then. Without a `device` it goes where the model
+        that answers is.
+
+        Raises
+        ------
+        UserError
+            If it cannot be loaded, or would not fit into memory beside what is there.
+        """
+        where = device or (self.loaded.reader.device.type if self.loaded else "auto")
+        loaded = yield from load_whole_steps(source, where, dtype)
+        self.close_second()
+        self.second = loaded
+        return SecondLoaded(loaded.info)
+
+    def close_second(self, why: str = "") -> None:
+        """Let the second model go, with all it has read; `why` is told to who asks for it."""
+        self.second, self._alone = None, why
+        if self._trace is not None:
+            for memo in (MEMO, contrast.MEMO):
+                self._trace.memos.pop(memo, None)
+        gc.collect()
+        if self.loaded is not None:
+            memory.release(self.loaded.reader.device)
 
     def take_space(self, path: Path) -> ModelInfo | None:
         """Open a space that was just made, in place of the one of the same layer and states.
@@ -129,7 +155,7 @@ class Engine:
         info = with_spaces(loaded.info, spaces, sentences)
         self.loaded = replace(loaded, info=info, spaces=spaces, sentence_spaces=sentences)
         if self._trace is not None:
-            for memo in (f"latent {layer}", "decode"):
+            for memo in (f"latent {layer}", "decode", MEMO):
                 self._trace.memos.pop(memo, None)
         return info
 
@@ -224,7 +250,11 @@ class Engine:
         self._make_room(loaded, tokens, targets, request)
         answers: dict[Query, Result] = {}
         refused: dict[Query, str] = {}
-        passed = Pass(loaded, Trace(), tokens, targets, reading.text, request, cancelled)
+        passed = Pass(
+            *(loaded, Trace(), tokens, targets, reading.text, request, cancelled),
+            second=self.second,
+            alone=self._alone,
+        )
         ran, run_ms = Ran(0, 0, 0), 0.0
 
         def snapshot(more: bool = False) -> Snapshot:
@@ -236,7 +266,7 @@ class Engine:
                 pass_ms=run_ms,
                 total_ms=(time.perf_counter() - begun) * 1e3,
                 trace_bytes=passed.trace.nbytes,
-                weight_bytes=loaded.weight_bytes,
+                weight_bytes=sum(one.weight_bytes for one in (loaded, self.second) if one),
             )
             results, reasons = MappingProxyType(dict(answers)), MappingProxyType(dict(refused))
             return Snapshot(
@@ -254,21 +284,21 @@ class Engine:
             """Answer, while the pass goes on, what is asked of the blocks that are through."""
             nonlocal passed
             passed = replace(passed, trace=trace)
-            _forget_unasked(trace, request)
+            forget_unasked(trace, request)
             with one_core():
                 answer(queries, tell=True)
 
         # A whole text is long in coming: then all is drawn at once.
         eager = early is not None and on_host(loaded.reader.device)
-        soon = _soon(loaded, request.queries) if eager else []
-        stages = tuple(Stage(blocks, partial(meet, queries)) for blocks, queries in soon)
-        halfway = Halfway(stages, _scored(request.queries)) if stages else None
+        early_ones = soon(loaded, request.queries) if eager else []
+        stages = tuple(Stage(blocks, partial(meet, queries)) for blocks, queries in early_ones)
+        halfway = Halfway(stages, scored(request.queries)) if stages else None
         trace, ran, run_ms = self._run(loaded, tokens, targets, cancelled, halfway)
         passed = replace(passed, trace=trace)
-        _forget_unasked(trace, request)
+        forget_unasked(trace, request)
         few = 0 < ran.suffix <= FEW_TOKENS
         with one_core(few):
-            quick = tuple(query for query in request.queries if not _is_slow(query))
+            quick = tuple(query for query in request.queries if not is_slow(query))
             if ran.suffix <= FEW_TOKENS and eager and quick != request.queries:
                 answer(quick, tell=True)
             answer(request.queries, tell=False)
@@ -366,7 +396,7 @@ class Engine:
     ) -> None:
         """Answer queries: all their work is queued, then one wait, then what looks at numbers."""
         answers: dict[Query, Answer] = {}
-        for query in sorted(queries, key=_is_last):
+        for query in sorted(queries, key=is_last):
             try:
                 answers[query] = self._probe(passed, query)
             except NotAnswerable as reason:
@@ -414,51 +444,6 @@ def _sheltered(passed: Pass, work: Callable[[], A]) -> A:
     raise NotAnswerable(
         f"The memory of {passed.loaded.info.device} is too full for this: shorten the text"
     )
-
-
-def _is_last(query: Query) -> bool:
-    """Whether a query is about what the answers to the others have left."""
-    spec = probe_specs().get(type(query))
-    return spec is not None and spec.last
-
-
-def _is_slow(query: Query) -> bool:
-    """Whether a query is answered after the window was given the answers to the others."""
-    spec = probe_specs().get(type(query))
-    return spec is not None and (spec.slow or spec.last)
-
-
-def _forget_unasked(trace: Trace, request: Request) -> None:
-    """Forget what probes keep only for as long as they are asked."""
-    asked = {type(query) for query in request.queries}
-    for spec in probe_specs().values():
-        if spec.lends and spec.query not in asked:
-            trace.memos.pop(spec.lends, None)
-
-
-def _soon(loaded: Loaded, queries: tuple[Query, ...]) -> list[tuple[int, tuple[Query, ...]]]:
-    """What can be answered well before a pass is through, by how many blocks it takes.
-
-    The slow ones come last.
-    """
-    stages: dict[int, list[Query]] = {}
-    slow: list[Query] = []
-    most = 0
-    for query in queries:
-        spec = probe_specs().get(type(query))
-        blocks = None if spec is None or spec.blocks is None else spec.blocks(loaded.info, query)
-        if blocks is None or not 0 <= blocks <= loaded.info.layers * SOON:
-            continue
-        most = max(most, blocks)
-        slow.append(query) if _is_slow(query) else stages.setdefault(blocks, []).append(query)
-    found = [(blocks, tuple(stages[blocks])) for blocks in sorted(stages)]
-    return [*found, (most, tuple(slow))] if slow else found
-
-
-def _scored(queries: tuple[Query, ...]) -> bool:
-    """Whether one of them asks what the new tokens give the next one."""
-    specs = [probe_specs().get(type(query)) for query in queries]
-    return any(spec is not None and spec.scores for spec in specs)
 
 
 def _mended(trace: Trace | None) -> Trace | None:

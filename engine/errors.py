@@ -33,5 +33,9 @@ class UserError(Exception):
         return " ".join(f"{self.what}: {self.why}. {self.do}.".split())
 
 
+class NoRoomError(UserError):
+    """Something that memory is too small for, and that could be had with more of it."""
+
+
 class Cancelled(Exception):  # noqa: N818 - it is an outcome, not an error
     """The work was asked to stop, and stopped."""

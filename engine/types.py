@@ -355,12 +355,12 @@ class LatentResult(Result):
 class MemoryResult(Result):
     """Bytes held on the model's device, by what they are for, and what is left.
 
-    `weights` of the model; `cache` keys and values; `states` the residual stream of all layers;
-    `queries` queries, and keys where there is no cache; `masks` masks and biases; `maps` attention
-    maps of a model that cannot be listened to; `shown` the attention map shown; `thumbnails` those
-    of all heads; `memos` what other probes keep. `all_maps` is what all attention maps would take
-    in float32; they are not held. `process` is the main memory this process holds. `free` of
-    `total` bytes can still be had, by what `bound` names.
+    `weights` of the model, and of a second one beside it; `cache` keys and values; `states` the
+    residual stream of all layers; `queries` queries, and keys where there is no cache; `masks`
+    masks and biases; `maps` attention maps of a model that cannot be listened to; `shown` the
+    attention map shown; `thumbnails` those of all heads; `memos` what other probes keep. `all_maps`
+    is what all attention maps would take in float32; they are not held. `process` is the main
+    memory this process holds. `free` of `total` bytes can still be had, by what `bound` names.
     """
 
     weights: int

@@ -83,6 +83,31 @@ class Bridge(QObject):
         )
         return job
 
+    def open_second(self, spec: str, dtype: str = "auto") -> str:
+        """Fetch and load a model beside the one that answers; the job's value is `SecondLoaded`."""
+        job = f"second {next(self._numbers)} {spec}"
+        self._jobs[job] = spec
+        self._openings[job] = Opening(
+            job,
+            spec,
+            self.deliver,
+            lambda source: self._runner.start_job(
+                job, lambda engine: engine.load_second_steps(source, dtype=dtype)
+            ),
+        )
+        return job
+
+    def close_second(self) -> None:
+        """Let the second model go."""
+        job = f"close second {next(self._numbers)}"
+
+        def close(engine: Engine) -> Job:
+            engine.close_second()
+            yield from ()
+
+        self._jobs[job] = "second model"
+        self._runner.start_job(job, close)
+
     def measure_precision(self) -> str:
         """Measure how far the model is from float32; the job's value is a `Precision`."""
         job = f"precision {next(self._numbers)}"

@@ -38,7 +38,7 @@ from gui.ranges import tokens_in
 from gui.session import Scaling
 from gui.theme import ThemeChoice
 from gui.widgets.goto import Target
-from gui.widgets.open_model import ModelOffer, OpenModel
+from gui.widgets.open_model import NAME, ModelOffer, OpenModel
 from gui.widgets.shortcut_sheet import ShortcutSheet
 from gui.widgets.spans import Units
 
@@ -347,7 +347,7 @@ def offers() -> list[ModelOffer]:
 
 def open_model(window: MainWindow) -> None:
     """Show the window that asks for a model, or bring it forward."""
-    shown = window.findChild(OpenModel)
+    shown = window.findChild(OpenModel, NAME)
     if shown is None:
         shown = OpenModel(offers(), window.settings.model, window)
         shown.chosen.connect(window.open_model)

@@ -108,11 +108,13 @@ def values_of(found: CompareResult, measure: Measure, depth: int) -> Floats:
     return nothing if values is None else values
 
 
-def measures(model: ModelInfo) -> tuple[Measure, ...]:
-    """What can be measured of a model."""
-    if "next" not in model.provides or model.kind == "encoder-decoder":
-        return ("shift",)
-    return ("surprise", "pcxmi", "kl", "shift")
+def measures(model: ModelInfo, second: ModelInfo | None = None) -> tuple[Measure, ...]:
+    """What can be measured of a model, or of two: states of different widths do not compare."""
+    both = (model, second or model)
+    found: tuple[Measure, ...] = ()
+    if all("next" in one.provides and one.kind != "encoder-decoder" for one in both):
+        found = ("surprise", "pcxmi", "kl")
+    return (*found, "shift") if both[0].width == both[1].width else found
 
 
 class Ranked(NamedTuple):
@@ -171,8 +173,9 @@ def level(difference: Floats) -> float:
     return float(inner or np.abs(difference).max(initial=0.0)) or 1.0
 
 
-def title(name: str, side: Side) -> str:
-    """What stands over a pane: which context, and what is expected after the text."""
+def title(name: str, side: Side, model: bool = False) -> str:
+    """What stands over a pane: which context, and with `model` who reads it."""
+    name = f"{name}, {side.model}" if model else name
     context = " ".join(side.context.split())
     if not context:
         return f"{name}: the text alone"
@@ -200,7 +203,8 @@ def told(found: CompareResult, slot: Slot, depth: int, label: str) -> str:
     if found.kl is not None and not math.isnan(found.kl[slot.pair]):
         parts.append(f"KL {found.kl[slot.pair]:.2f} nats")
     depth = max(0, min(depth, found.shift.shape[1] - 1))
-    parts.append(f"shift at layer {depth}: {found.shift[slot.pair, depth]:.3f}")
+    if not math.isnan(shift := float(found.shift[slot.pair, depth])):
+        parts.append(f"shift at layer {depth}: {shift:.3f}")
     return "   ".join(parts)
 
 
@@ -212,7 +216,8 @@ def signed(value: float) -> str:
 def summary(found: CompareResult) -> str:
     """The caption: how many tokens are shared, what the context brings in all."""
     count = len(found.pairs)
-    parts = [f"{count} shared token" + ("s" if count != 1 else "")]
+    parts = [f"{found.one.model} and {found.other.model}"] if found.second else []
+    parts.append(f"{count} shared token" + ("s" if count != 1 else ""))
     if found.pcxmi is not None and np.isfinite(found.pcxmi).any():
         parts.append(f"P-CXMI {signed(float(np.nanmean(found.pcxmi)))} nats a token")
     if not math.isnan(found.next_kl):

@@ -131,9 +131,9 @@ _TERMS = (
     ),
     Term(
         "P-CXMI",
-        "How much likelier a token becomes by what stands before the text, in nats: above 0 the "
-        "context helps, below 0 it misleads.",
-        "log p(token | context B, text before it) − log p(token | context A, text before it)",
+        "How much likelier a token becomes by what stands before the text, or in the other model, "
+        "in nats: above 0 side B is better at it, below 0 it is misled.",
+        "log p_B(token | context B, text before it) − log p_A(token | context A, text before it)",
     ),
     Term(
         "KL divergence",

@@ -44,6 +44,8 @@ class Session(QObject):
         How attention weights become colours.
     contexts : (str, str)
         What is written before the text on either side of a comparison; empty for the text alone.
+    second : ModelInfo or None
+        The other model, which reads side B of a comparison; None if the same reads both.
     chat : bool
         Whether the context shall be wrapped in the model's template for conversations: see `chats`.
     """
@@ -57,6 +59,7 @@ class Session(QObject):
     scalingChanged = Signal(str)
     chatChanged = Signal(bool)
     contextsChanged = Signal()
+    secondChanged = Signal(object)
     selectionChanged = Signal(object)
     hoverChanged = Signal(object)
     pinsChanged = Signal(object)
@@ -73,6 +76,7 @@ class Session(QObject):
         self.scaling: Scaling = "linear"
         self.chat = False
         self.contexts: tuple[str, str] = ("", "")
+        self.second: ModelInfo | None = None
         self.selected: int | None = None
         self.hovered: int | None = None
         self.pinned: frozenset[int] = frozenset()
@@ -171,6 +175,12 @@ class Session(QObject):
         if (one, other) != self.contexts:
             self.contexts = (one, other)
             self.contextsChanged.emit()
+
+    def set_second(self, model: ModelInfo | None) -> None:
+        """Choose which other model reads side B of a comparison; None for the same."""
+        if model != self.second:
+            self.second = model
+            self.secondChanged.emit(model)
 
     def select(self, index: int | None) -> None:
         """Select a token everywhere; None selects nothing."""

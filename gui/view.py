@@ -49,6 +49,11 @@ class View(QWidget):
         """Draw `snapshot`, which answers `queries` or says in `refused` why it does not."""
         raise NotImplementedError
 
+    @property
+    def says_why(self) -> bool:
+        """Whether it shows itself why there is no answer, so that its panel need not repeat it."""
+        return False
+
     def caption(self) -> str:
         """What is shown, in the field's words, with layer and head; stands in the panel's title."""
         return ""

@@ -29,6 +29,7 @@ from engine.types import (
 from gui import layout, theme
 from gui.actions import Actions
 from gui.commands import targets
+from gui.companion import Companion
 from gui.controller import Controller
 from gui.drafter import Drafter
 from gui.laborant import Laborant
@@ -135,7 +136,7 @@ class MainWindow(QMainWindow):
         self._measurer = Measurer(self)
         self._laborant = Laborant(self)
         jobs = Trainer(self), Writer(self), Drafter(self), Mapper(self), Student(self)
-        self._workers = (*jobs, self._picturer, self._measurer)
+        self._workers = (*jobs, Companion(self), self._picturer, self._measurer)
         self.commands = Actions(self)
         self._saver = QTimer(self)
         self._saver.setSingleShot(True)

@@ -12,7 +12,7 @@ import transformers
 from torch import Tensor
 
 from engine import estimate, memory
-from engine.errors import UserError
+from engine.errors import NoRoomError, UserError
 from engine.models.families.spec import FamilySpec, Reader, family_specs
 from engine.models.fewrows import quicken
 from engine.models.sources.folder import WORD_VECTORS, weight_files
@@ -164,6 +164,33 @@ def load_steps(
     )
 
 
+def load_whole_steps(
+    source: ModelSource, device: str, dtype: str = "auto"
+) -> Generator[Progress, None, Loaded]:
+    """Do what `load_steps` does, and say so where memory runs out on the way.
+
+    Raises
+    ------
+    UserError
+        As `load_steps`; a `NoRoomError` where memory is too small.
+    """
+    loaded = None
+    try:
+        loaded = yield from load_steps(source, device, dtype)
+    except Exception as error:
+        if not memory.ran_out(error):
+            raise
+    if loaded is None:
+        # Out here nothing of the half-made model hangs on an exception any more.
+        memory.release(torch.device("cpu"))
+        raise NoRoomError(
+            f"Cannot open {source.title}",
+            "memory ran out while it was read",
+            "Open a smaller model, or close other programs",
+        )
+    return loaded
+
+
 def _load_vectors(source: ModelSource, place: torch.device) -> Loaded:
     from engine.latent.store import sentence_spaces, spaces_for
     from engine.models.vectors_model import open_vectors
@@ -243,7 +270,7 @@ def _refuse_too_large(
         there = memory.room(place)
         if need > there.free:
             do = memory.ways_out(there, device, dtype.itemsize, "open a smaller model")
-            raise UserError(what, memory.shortage(need, there), do)
+            raise NoRoomError(what, memory.shortage(need, there), do)
 
 
 def _reason(error: Exception) -> str:

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple, Protocol
 from engine.errors import UserError
 from engine.models.families.decoder import common_prefix
 from engine.models.seams import common_start, cuts_at_blanks, last_seam
+from engine.models.vocabulary import Vocabulary, vocabulary
 from engine.types import Token
 
 # Stands for the user's text when it is asked where a template puts it.
@@ -91,6 +92,9 @@ class TextReader(Protocol):
     def show(self, id_: int) -> str:
         """How a vocabulary entry is drawn where it stands alone."""
 
+    def vocabulary(self) -> Vocabulary:
+        """What the ids stand for, to be compared with another's; worked out once."""
+
 
 class _Piece(NamedTuple):
     id: int
@@ -132,6 +136,7 @@ class TokenReader:
         self._known: dict[int, tuple[str, bytes]] = {}
         # The last two, newest first: an encoder-decoder reads a text and a target in turn.
         self._readings: list[_Reading] = []
+        self._vocabulary: Vocabulary | None = None
         self.made = 0  # tokens ever made, for tests
 
     def read(self, text: str) -> tuple[Token, ...]:
@@ -205,6 +210,16 @@ class TokenReader:
         # What a template put round the text stands nowhere in it.
         outside = chat and piece.start >= piece.end
         return dataclasses.replace(token, special=True) if outside else token
+
+    def vocabulary(self) -> Vocabulary:
+        """What the ids stand for, to be compared with another's; worked out once."""
+        if self._vocabulary is None:
+            known: dict[str, int] = self.tokenizer.get_vocab()
+            ids = self.special_ids | set(getattr(self.tokenizer, "added_tokens_decoder", ()))
+            added = {number: entry for entry, number in known.items() if number in ids}
+            entries = ((number, entry) for entry, number in known.items())
+            self._vocabulary = vocabulary(entries, added)
+        return self._vocabulary
 
     @property
     def has_chat(self) -> bool:

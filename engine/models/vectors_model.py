@@ -18,6 +18,7 @@ from engine.models.families.decoder import common_prefix
 from engine.models.families.spec import Ran, Reader
 from engine.models.sources.folder import read_json
 from engine.models.store import ModelSource
+from engine.models.vocabulary import Vocabulary, vocabulary
 from engine.trace import Trace
 from engine.types import ModelInfo, Query, Stack, Token
 
@@ -73,6 +74,14 @@ class WordReader:
     def show(self, id_: int) -> str:
         """The word of an id."""
         return self.words[id_] if 0 <= id_ < len(self.words) else "?"
+
+    @functools.cached_property
+    def _vocabulary(self) -> Vocabulary:
+        return vocabulary(enumerate(self.words), {})
+
+    def vocabulary(self) -> Vocabulary:
+        """What the ids stand for, to be compared with another's; worked out once."""
+        return self._vocabulary
 
     def find(self, word: str) -> int:
         """The id of a word as it is written, or else in lower case, or else `UNKNOWN`."""

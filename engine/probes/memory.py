@@ -17,7 +17,7 @@ def answer(passed: Pass, query: MemoryQuery) -> MemoryResult:
     thumbnails = sum(memo.nbytes for memo in memos if isinstance(memo, Thumbnails))
     there = memory.room(loaded.reader.device)
     return MemoryResult(
-        weights=loaded.weight_bytes,
+        weights=sum(one.weight_bytes for one in (loaded, passed.second) if one is not None),
         cache=held.cache,
         states=held.states,
         queries=held.queries,

@@ -38,7 +38,8 @@ class Pass:
 
     `text` is what the tokens' offsets count in, and `request` what was asked. A probe that runs
     another text beside this one adds what that took to `beside`, and ends where `cancelled` says
-    so.
+    so. `second` is the other model that the text can be read by, None without one; `alone` then
+    says why there is none any more, where one was closed.
     """
 
     loaded: Loaded
@@ -49,6 +50,8 @@ class Pass:
     request: Request | None = None
     cancelled: Callable[[], bool] = lambda: False
     beside: list[Ran] = field(default_factory=list)
+    second: Loaded | None = None
+    alone: str = ""
 
 
 @dataclass(frozen=True, slots=True)

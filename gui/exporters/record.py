@@ -24,6 +24,7 @@ from engine.types import (
     EmbeddingResult,
     GatesResult,
     LatentResult,
+    ModelInfo,
     MosaicResult,
     NextResult,
     Result,
@@ -104,7 +105,7 @@ def _of(result: Result, options: FigureOptions) -> dict[str, object]:
             return {"layer": layer, "head": head, "stack": stack, "scaling": options.scaling}
         case CompareResult(layer=layer, head=head, one=one, other=other):
             asked = {"context_a": one.context, "context_b": other.context}
-            return {"layer": layer, "head": head, **asked}
+            return {"layer": layer, "head": head, **asked, **_second(options.second)}
         case MosaicResult(stack=stack):
             return {"stack": stack, "scaling": options.scaling}
         case EmbeddingResult(layer=layer, stack=stack):
@@ -132,6 +133,19 @@ def _of(result: Result, options: FigureOptions) -> dict[str, object]:
     return {}
 
 
+def _second(model: ModelInfo | None) -> dict[str, object]:
+    """What is to be known of the other model of a comparison."""
+    if model is None:
+        return {}
+    return {
+        "model_b": model.name,
+        "model_b_title": model.title,
+        "model_b_source": model.source,
+        "model_b_sha256": model.fingerprint,
+        "model_b_dtype": model.dtype,
+    }
+
+
 _UNFIT = re.compile("[\ud800-\udfff\ufffe\uffff\x7f-\x9f]")
 
 
@@ -153,7 +167,8 @@ def _plain(value: object) -> object:
 
 def title(meta: Record) -> str:
     """One line that names the file's content."""
-    parts = [str(meta.get("model_title", meta.get("model", ""))), str(meta.get("view", ""))]
+    models = (meta.get("model_title", meta.get("model", "")), meta.get("model_b_title", ""))
+    parts = [*map(str, models), str(meta.get("view", ""))]
     parts += [f"{key} {meta[key]}" for key in ("layer", "head") if key in meta]
     line = " · ".join(part for part in parts if part)
     return _UNFIT.sub("�", re.sub(r"[\x00-\x1f]", " ", line))

@@ -1,4 +1,4 @@
-"""The same text under two contexts: P-CXMI by token above the shift of its state by layer."""
+"""The same text under two contexts or in two models: P-CXMI above the shift of states by layer."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from engine.comparison import CompareQuery, CompareResult
-from engine.types import ModelInfo, Query, Snapshot
+from engine.comparison import CompareQuery, CompareResult, Side, identity
+from engine.types import Floats, ModelInfo, Query, Snapshot
 from gui.figures import colour, lettering, style
 from gui.figures.numbers import plain, text_array
 from gui.figures.spec import Arrays, FigureOptions, FigureSpec, answer_to
@@ -27,7 +27,8 @@ def queries(options: FigureOptions, model: ModelInfo) -> tuple[Query, ...]:
     one, other = options.contexts
     head: int | Literal["mean"] = "mean" if options.head is None else options.head
     stack = None if model.kind == "encoder-decoder" else options.stack_of(model)
-    return (CompareQuery(one, other, options.block_of(model), head, stack),)
+    second = identity(options.second) if options.second is not None else ""
+    return (CompareQuery(one, other, options.block_of(model), head, stack, model=second),)
 
 
 def _answer(snapshot: Snapshot, options: FigureOptions) -> CompareResult:
@@ -38,24 +39,32 @@ def _words(found: CompareResult) -> list[str]:
     return [found.one.tokens[index].text for index in found.pairs[:, 0].tolist()]
 
 
-def _context(context: str) -> str:
-    shown = lettering.drawable(" ".join(context.split()))
-    return f"after “{shown}”" if shown else "the text alone"
+def _side(name: str, side: Side, model: bool) -> str:
+    """What a side is: with `model` who reads it, and behind which context."""
+    shown = lettering.drawable(" ".join(side.context.split()))
+    name = f"{name}, {lettering.drawable(side.model)}" if model else name
+    return f"{name}: after “{shown}”" if shown else f"{name}: the text alone"
 
 
 def draw(figure: Figure, snapshot: Snapshot, options: FigureOptions) -> None:
-    """Draw bars of P-CXMI where the model predicts, and the shift as layers × tokens."""
-    from matplotlib.colors import Normalize
+    """Draw bars of P-CXMI where the model predicts, and the shift as layers × tokens.
 
+    No shift is drawn of two models whose states have different widths, but for want of anything
+    else.
+    """
     model, found = snapshot.model, _answer(snapshot, options)
     labels = [lettering.label(word) for word in _words(found)]
     count, depths = found.shift.shape
+    moved = found.pcxmi is None or not count or bool(np.isfinite(found.shift).any())
     width = min(_MOST, max(_LEAST, _CELL * count))
-    high = max(0.8, _LAYER * depths)
+    high = max(0.8, _LAYER * depths) if moved else 0.0
     bars = _BARS + _GAP if found.pcxmi is not None else 0.0
-    title = style.heading(model, "two contexts")
+    two = bool(found.second)
+    title = style.heading(
+        model, *([lettering.drawable(found.other.model), "two models"] if two else ["two contexts"])
+    )
     about = lettering.elide(
-        f"A: {_context(found.one.context)}; B: {_context(found.other.context)}",
+        "; ".join(_side(*one, two) for one in (("A", found.one), ("B", found.other))),
         style.TEXT,
         _MOST,
         mono=False,
@@ -65,28 +74,43 @@ def draw(figure: Figure, snapshot: Snapshot, options: FigureOptions) -> None:
     whole = left + width + 0.12 + 0.75 + style.MARGIN
     style.sized(figure, whole, top + bars + named + high + style.MARGIN, title, about)
     if found.pcxmi is not None:
-        on = style.axes(figure, left, top, width, _BARS)
+        on = style.axes(figure, left, top if moved else top + named, width, _BARS)
         values = np.nan_to_num(found.pcxmi)
         hues = [_HELPS if value >= 0 else _HINDERS for value in values]
         on.bar(np.arange(count) + 0.5, values, width=0.8 if count < 60 else 1.0, color=hues)
         on.axhline(0, color=colour.MUTED, linewidth=0.5)
         on.set(xlim=(0, max(1, count)), xticks=[])
+        if not moved:
+            style.label_cells(on, labels, "x", width, _NAME)
         on.set_ylabel("P-CXMI (nats)", labelpad=2)
         on.locator_params(axis="y", nbins=4)
-    start = top + bars + named
-    on = style.axes(figure, left, start, width, high)
-    norm = Normalize(0, float(found.shift.max(initial=0.0)) or 1.0)
-    shown = found.shift.T if count else np.zeros((depths, 1), np.float32)
+    if moved:
+        _draw_shift(figure, found.shift, labels, (left, top + bars + named, width, high))
+
+
+def _draw_shift(
+    figure: Figure, shift: Floats, labels: list[str], place: tuple[float, float, float, float]
+) -> None:
+    """The shift (n, L + 1) as a map at `place`: left, top, width and height in inches."""
+    from matplotlib.colors import Normalize
+
+    left, top, width, high = place
+    count, depths = shift.shape
+    on = style.axes(figure, left, top, width, high)
+    norm = Normalize(0, float(np.nanmax(shift, initial=0.0)) or 1.0)
+    shown = shift.T if count else np.zeros((depths, 1), np.float32)
     drawn = style.cells(on, shown, colour.sequential(), norm, outlines=False)
     style.label_cells(on, labels, "x", width, _NAME)
     on.set_ylabel("depth", labelpad=2)
     on.set_yticks([0.5, depths - 0.5], ["0", str(depths - 1)] if depths > 1 else ["0", "0"])
-    place = (left + width + 0.12, start, min(high, 1.6))
-    style.colour_bar(figure, drawn, place, "shift, 1 − cos")
+    beside = (left + width + 0.12, top, min(high, 1.6))
+    style.colour_bar(figure, drawn, beside, "shift, 1 − cos")
 
 
 def arrays(snapshot: Snapshot, options: FigureOptions) -> Arrays:
     """`shared` (n,) texts, `pairs` (n, 2) places in either side, `shift` (n, L + 1), `layer`.
+
+    Of two models also `models` (2,), their titles.
 
     Where they are told `kl`, `pcxmi` (n,), `surprise_a`, `surprise_b` (n,), `attention` (n, n),
     `elsewhere` (2, n), `heads` (L, H).
@@ -100,6 +124,8 @@ def arrays(snapshot: Snapshot, options: FigureOptions) -> Arrays:
         "shift": found.shift,
         "layer": np.array(found.layer, np.int64),
     }
+    if found.second:
+        numbers["models"] = text_array([side.model for side in sides])
     for name in ("kl", "pcxmi", "attention", "elsewhere", "heads"):
         if getattr(found, name) is not None:
             numbers[name] = getattr(found, name)

@@ -64,7 +64,8 @@ def draw(figure: Figure, snapshot: Snapshot, options: FigureOptions) -> None:
     _limits(on, seen)
     cloud, hues = seen.reference, _hues(found, options)
     # Neighbours in a file often share a label; in that order the last would hide the others.
-    order = np.random.default_rng(0).permutation(len(cloud))
+    count = len(cloud)
+    order = np.random.default_rng(0).permutation(count) if hues else np.arange(count)
     each = np.array([_CLOUD, *hues.values()])[_which(found, hues)][order]
     x, y = cloud[order].T
     dots = on.scatter(x, y, s=4 if hues else 2, c=each, linewidths=0, zorder=1)

@@ -40,10 +40,10 @@ class FigureOptions:
     `plane` is that of a latent space, `states` whose states it shows; of three directions `turn` is
     from where they are seen. With `coloured` its cloud has the colours of its labels, or of `only`
     one of them.
-    `contexts` stand before the text on either side of a comparison. `prompt` is the one that a task
-    wrote into the text, None where there is none. `emergence` is a table of models and what of it
-    is looked at, None for the one that comes along. `sheet` is what was measured by a job, a study
-    say, which no snapshot holds.
+    `contexts` stand before the text on either side of a comparison, and `second` is the other model
+    that reads side B of it. `prompt` is the one that a task wrote into the text, None where there
+    is none. `emergence` is a table of models and what of it is looked at, None for the one that
+    comes along. `sheet` is what was measured by a job, a study say, which no snapshot holds.
     """
 
     layer: int | None = None
@@ -59,6 +59,7 @@ class FigureOptions:
     coloured: bool = False
     only: int | None = None
     contexts: tuple[str, str] = ("", "")
+    second: ModelInfo | None = None
     prompt: Prompt | None = None
     emergence: Emergence | None = None
     sheet: Sheet[Any] | None = None

@@ -51,6 +51,7 @@ class Order:
     dtype: str = "auto"
     chat: bool = False
     context: str | None = None
+    other_model: str | None = None
     task: str | None = None
     k: int = 4
     seed: int = 0
@@ -73,7 +74,9 @@ def run(order: Order) -> int:
         order = replace(order, text=prompt.text)
     contexts = contexts_for(order)
     entry = resolve(order.model) if order.model is not None else default()
+    beside = resolve(order.other_model) if order.other_model is not None else None
     source = open_spec(entry, finish(acquire(entry)))
+    other = open_spec(beside, finish(acquire(beside))) if beside is not None else None
     # Torch takes seconds to load; what is wrong with the order has been told by now.
     from engine.engine import Engine
 
@@ -82,6 +85,9 @@ def run(order: Order) -> int:
     if measure_at_once(info):
         finish(engine.measure_steps())
     options = replace(options_for(order, info), prompt=prompt, contexts=contexts)
+    if other is not None:
+        loaded = finish(engine.load_second_steps(other, dtype=order.dtype))
+        options = replace(options, second=loaded.info)
     queries = figure_specs()[order.view].queries(options, info)
     request = Request(1, engine.epoch, order.text, queries, target=order.target, chat=order.chat)
     for query in queries:
@@ -118,12 +124,17 @@ def contexts_for(order: Order) -> tuple[str, str]:
     Raises
     ------
     UserError
-        If a comparison is ordered without a context.
+        If a comparison is ordered without a context or another model, or a model for another view.
     """
+    if order.other_model is not None and order.view != "compare":
+        why = "only a comparison is of two models"
+        raise UserError(f"Cannot export {order.view}", why, "Leave --other-model out")
     context = joined(order.context or "", order.text)
-    if order.view == "compare" and not context:
+    if order.view == "compare" and not context and order.other_model is None:
         raise UserError(
-            "Cannot export compare", "no context to compare the text under", "Give --context TEXT"
+            "Cannot export compare",
+            "no context to compare the text under, and no other model",
+            "Give --context TEXT or --other-model NAME",
         )
     return "", context
 

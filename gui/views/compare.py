@@ -1,4 +1,4 @@
-"""The same text under two contexts, side by side: what the model owes to what stands before it."""
+"""The same text under two contexts, or in two models, side by side: what each makes of it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from PySide6.QtWidgets import (
 )
 from superqt import QElidingLabel
 
-from engine.comparison import CompareQuery, CompareResult
+from engine.comparison import CompareQuery, CompareResult, identity
 from engine.types import ModelInfo, Query, Snapshot
 from gui import comparing, theme
 from gui.comparing import EXAMPLE, NAMES, UNITS, Measure, Slot
@@ -30,13 +30,14 @@ from gui.widgets.coding import ColourScale
 from gui.widgets.colour_legend import ColourLegend
 from gui.widgets.context_fields import ContextFields
 from gui.widgets.differences import Differences
+from gui.widgets.second_model import SecondModel
 from gui.widgets.token_axis import Marks, token_label
 from gui.widgets.twin_panes import Facing, TwinPanes
 
 _BUSY = "Comparing …"
 _EMPTY = (
     "Write in B what comes before the text, and see what it changes: how surprising each token is, "
-    "how far each state moves, where heads look now. Or press Example."
+    "how far each state moves, where heads look now. Or press Example, or let another model read B."
 )
 
 
@@ -57,7 +58,7 @@ class CompareView(View):
         self.example = form.button(
             "Example", "Write a text and a context that turns it; undo brings your text back."
         )
-        self.swap = form.button("Swap", "Let A and B change places.")
+        self.second = SecondModel()
         self.colour = form.combo(
             "Colour of the tokens",
             "What colours the tokens of both sides. Surprise: how badly each side expected the "
@@ -82,8 +83,8 @@ class CompareView(View):
         controls.setSpacing(8)
         controls.addWidget(form.named("Colour", self.colour))
         controls.addWidget(self.legend, 1)
-        for button in (self.swap, self.example):
-            controls.addWidget(button)
+        controls.addWidget(form.named("B read by", self.second))
+        controls.addWidget(self.example)
         heads = QHBoxLayout()
         heads.setContentsMargins(8, 0, 8, 0)
         heads.setSpacing(12)
@@ -116,6 +117,7 @@ class CompareView(View):
         layout.setSpacing(2)
         layout.addWidget(self.fields)
         layout.addLayout(controls)
+        layout.addWidget(self.second.line)
         layout.addWidget(self._halves, 1)
 
     def _connect(self) -> None:
@@ -124,8 +126,9 @@ class CompareView(View):
             (self.fields.changed, session.set_contexts),
             (session.contextsChanged, self._follow),
             (session.modelChanged, self._offer),
+            (session.secondChanged, self._change_model),
             (self.example.clicked, self._show_example),
-            (self.swap.clicked, lambda: session.set_contexts(*reversed(session.contexts))),
+            (self.fields.swap.clicked, lambda: session.set_contexts(*reversed(session.contexts))),
             (self.colour.currentIndexChanged, self._paint_tokens),
             (session.layerChanged, self._paint_tokens),
             (session.selectionChanged, self._mark),
@@ -155,10 +158,10 @@ class CompareView(View):
         return one, other
 
     def queries(self) -> tuple[Query, ...]:
-        """The comparison, of what is shown; nothing where both sides are the text alone."""
+        """The comparison, of what is shown; nothing where both sides are the same text alone."""
         session, (one, other) = self.session, self.contexts()
-        model = session.model
-        if model is None or not (one or other):
+        model, second = session.model, session.second
+        if model is None or not (one or other or second):
             return ()
         layers = model.latent_layers if self.differences.shown == "paths" else ()
         space = min(layers, key=lambda at: (abs(at - session.layer), at), default=None)
@@ -173,12 +176,19 @@ class CompareView(View):
                 head=head if shown else "mean",
                 space=space,
                 attention=shown,
+                model=identity(second) if second is not None else "",
             ),
         )
 
+    @property
+    def says_why(self) -> bool:
+        """Whether the reason stands in place of the panes."""
+        return self.found is None
+
     def figure_options(self) -> FigureOptions:
-        """The contexts as they are read."""
-        return replace(super().figure_options(), contexts=self.contexts())
+        """The contexts as they are read, and the model that reads the other."""
+        options = super().figure_options()
+        return replace(options, contexts=self.contexts(), second=self.session.second)
 
     def caption(self) -> str:
         """How many tokens are shared, and what the context brings in all."""
@@ -202,7 +212,7 @@ class CompareView(View):
         self._labels = [token_label(self._text(slot)) for slot in self.slots]
         shared = [self._labels[at] for at in self._pairs]
         for index, (name, side) in enumerate((("A", found.one), ("B", found.other))):
-            says = comparing.title(name, side)
+            says = comparing.title(name, side, model=bool(found.second))
             next_ = comparing.expected(side)
             self.heads[index].setText(f"{says} · next: {next_}" if next_ else says)
             self.heads[index].setToolTip(f"<p>{says}</p><p>next: {next_ or 'not predicted'}</p>")
@@ -227,6 +237,8 @@ class CompareView(View):
         self.info.setText("")
         for part in (*self.heads, self.info, self.differences):
             part.setVisible(False)
+        # Where there is something to compare, what the colours mean has more need of the room.
+        self.example.setVisible(not self.queries())
 
     def _paint_tokens(self, *_: object) -> None:
         """Colour the tokens, and rank them by what colours them."""
@@ -235,6 +247,7 @@ class CompareView(View):
             return
         for part in (*self.heads, self.info, self.differences):
             part.setVisible(True)
+        self.example.hide()
         measure, depth = self.measure, self.session.layer
         bits = math.log2(max(2, model.vocabulary))
         colours = comparing.colours(found, measure, depth, bits)
@@ -257,7 +270,8 @@ class CompareView(View):
         name = f"{NAMES[measure]}, layer {depth}" if measure == "shift" else NAMES[measure]
         unit = f" in {UNITS[measure]}" if UNITS[measure] else ""
         scale = ColourScale(low, colours.high, signed=colours.signed)
-        self.legend.set_scale(scale, name + unit)
+        offered = self.colour.count() > 0
+        self.legend.set_scale(scale if offered else None, name + unit if offered else "")
         self.differences.rank(measure, depth)
         self._mark()
 
@@ -293,9 +307,15 @@ class CompareView(View):
         if not self.queries() or self.found is None:
             self._clear()
 
+    def _change_model(self, second: ModelInfo | None) -> None:
+        self.second.set_chosen(second.title if second is not None else "")
+        self._offer(self.session.model)
+        self.queriesChanged.emit()
+
     def _offer(self, model: ModelInfo | None) -> None:
-        """Offer the colours that can be told of the model."""
-        offered = comparing.measures(model) if model is not None else tuple(NAMES)
+        """Offer the colours that can be told of the model, or of both."""
+        second = self.session.second
+        offered = comparing.measures(model, second) if model is not None else tuple(NAMES)
         before = self.colour.currentData()
         self.colour.blockSignals(True)
         self.colour.clear()
@@ -343,7 +363,8 @@ VIEW = ViewSpec(
     key="compare",
     title="Compare",
     about=(
-        "The same text behind context A and behind context B, token by token: surprise "
+        "The same text behind context A and behind context B, or as two models read it, token by "
+        "token: surprise "
         "−log₂ p on either side, P-CXMI = log p_B − log p_A, KL(p_B ‖ p_A), the shift 1 − cos of "
         "each state by layer, and the difference of attention, B less A, on the tokens that both "
         "sides share. Tokens face each other where they stand for the same characters."

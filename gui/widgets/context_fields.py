@@ -8,6 +8,7 @@ from PySide6.QtWidgets import QHBoxLayout, QPlainTextEdit, QWidget
 
 from gui import theme
 from gui.widgets import form
+from gui.widgets.icons import IconButton
 from gui.widgets.spans import without_lone_surrogates
 
 LINES = 2
@@ -28,12 +29,18 @@ class ContextFields(QWidget):
         )
         self.one = _Field("Context A", about, "nothing before the text")
         self.other = _Field("Context B", about, "write what comes before the text")
+        self.swap = IconButton(
+            "swap",
+            "Swap the contexts",
+            "Let the two contexts change places; each side keeps its model.",
+        )
         layout = QHBoxLayout(self)
         layout.setContentsMargins(8, 4, 8, 2)
         layout.setSpacing(8)
         for name, field in (("A", self.one), ("B", self.other)):
             layout.addWidget(form.named(name, field), 1)
             field.textChanged.connect(self._tell)
+        layout.insertWidget(1, self.swap)
 
     def contexts(self) -> tuple[str, str]:
         """What is written."""

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Literal, cast
 
+import numpy as np
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtGui import QResizeEvent
+from PySide6.QtGui import QPalette, QResizeEvent
 from PySide6.QtWidgets import (
     QHBoxLayout,
     QLabel,
@@ -113,11 +114,16 @@ class Differences(QWidget):
         for ranking, share in zip(self.rankings, (4, 3, 3), strict=True):
             row.addWidget(ranking, share)
         self._pages = QStackedWidget()
-        for picture in (most, self.attention, self.paths):
+        self._nothing = QLabel("There is no such attention to compare at this layer and head.")
+        self._nothing.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        self._nothing.setWordWrap(True)
+        self._nothing.setForegroundRole(QPalette.ColorRole.PlaceholderText)
+        for picture in (most, self.attention, self.paths, self._nothing):
             self._pages.addWidget(picture)
         self._splitter = QSplitter(Qt.Orientation.Horizontal)
         self._splitter.setChildrenCollapsible(False)
-        self._splitter.addWidget(_titled(QLabel("Shift of state by layer"), self.shift))
+        self._moved = _titled(QLabel("Shift of state by layer"), self.shift)
+        self._splitter.addWidget(self._moved)
         self._splitter.addWidget(_titled(self.page, self._pages))
         self._splitter.setSizes([1000, 1000])
         layout = QVBoxLayout(self)
@@ -136,8 +142,10 @@ class Differences(QWidget):
         self._found, self._labels = found, tuple(labels)
         depths = found.shift.shape[1]
         self.shift.set_labels([f"L{depth}" for depth in range(depths)], labels)
-        high = float(found.shift.max(initial=0.0)) or 1.0
+        high = float(np.nanmax(found.shift, initial=0.0)) or 1.0
+        self._moved.setVisible(not _empty(found))
         self.shift.set_data(found.shift.T, levels=(0.0, high))
+        self._turn_to_page()
         if found.attention is not None:
             self.attention.set_labels(labels, labels)
             causal = found.stack == "decoder"
@@ -148,7 +156,10 @@ class Differences(QWidget):
         if self.shown != "paths":
             return
         if found.paths is None or found.reference is None:
-            self.paths.set_message(f"There is no latent space of {model}'s tokens yet.")
+            said = f"There is no latent space of {model}'s tokens yet."
+            if found.second and _empty(found):
+                said = "States of different widths have no place in one latent space."
+            self.paths.set_message(said)
             return
         self.paths.set_paths(found.paths, found.reference, labels)
         self.paths.setToolTip(
@@ -168,7 +179,9 @@ class Differences(QWidget):
         )
         by = SHORT["kl" if measure == "surprise" and found.kl is not None else measure]
         self.rankings[0].set_title(f"Tokens · {by}")
-        missing = ("nothing to compare yet", "", "no attention to be seen in this model")
+        missing = ["nothing to compare yet", "", "no attention to be seen in this model"]
+        if found.second:
+            missing[1:] = ["states of different widths", "heads that are not as many"]
         for ranking, lines, message in zip(self.rankings, self._lines, missing, strict=True):
             ranking.set_rows([(line.text, line.value) for line in lines], message)
 
@@ -211,6 +224,14 @@ class Differences(QWidget):
         self._pages.setCurrentIndex(self.page.currentIndex())
         self.pageChanged.emit()
 
+    def _turn_to_page(self) -> None:
+        """Show the picture chosen, or that there is none: an old map would be taken for this."""
+        found = self._found
+        if self.shown == "attention" and found is not None and found.attention is None:
+            self._pages.setCurrentWidget(self._nothing)
+        else:
+            self._pages.setCurrentIndex(self.page.currentIndex())
+
     def _hover(self, pair: int) -> None:
         self.pairHovered.emit(pair if pair >= 0 else None)
 
@@ -236,6 +257,11 @@ class Differences(QWidget):
         way = Qt.Orientation.Vertical if narrow else Qt.Orientation.Horizontal
         if way != self._splitter.orientation():
             self._splitter.setOrientation(way)
+
+
+def _empty(found: CompareResult) -> bool:
+    """Whether no state of one side can be compared with one of the other."""
+    return bool(len(found.pairs)) and not np.isfinite(found.shift).any()
 
 
 def _titled(title: QWidget, picture: QWidget) -> QWidget:

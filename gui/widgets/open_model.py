@@ -24,6 +24,9 @@ from PySide6.QtWidgets import (
 
 from gui import theme
 
+NAME = "open model"
+"""By which the window finds the dialog for its own model."""
+
 
 @dataclass(frozen=True, slots=True)
 class ModelOffer:
@@ -50,19 +53,26 @@ class OpenModel(QDialog):
         What stands in the list.
     current : str
         The spec of the model that is open now; its line is selected.
+    question : str
+        What is asked above the list.
     """
 
     chosen = Signal(str)
     """The spec of the model to open."""
 
     def __init__(
-        self, offers: Sequence[ModelOffer], current: str = "", parent: QWidget | None = None
+        self,
+        offers: Sequence[ModelOffer],
+        current: str = "",
+        parent: QWidget | None = None,
+        question: str = "Which model shall read the context?",
     ) -> None:
         super().__init__(parent)
+        self.setObjectName(NAME)
         self.setWindowTitle("Open model")
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self.resize(920, 520)
-        heading = QLabel("Which model shall read the context?")
+        heading = QLabel(question)
         heading.setFont(theme.ui_font(theme.LARGE))
         self._list = self._make_list(offers, current)
         hint = QLabel(

@@ -162,7 +162,7 @@ class Panel(QDockWidget):
             self._show("failed", f"{self.spec.title}: nothing to show here", reasons[0])
         else:
             self._drawn = True
-            self._strip.say(reasons[0] if reasons else "")
+            self._strip.say(reasons[0] if reasons and not self.view.says_why else "")
             self._show("picture")
         self.refresh_caption()
 

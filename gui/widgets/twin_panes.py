@@ -98,6 +98,7 @@ class TwinPanes(QAbstractScrollArea):
     def set_hint(self, hint: str) -> None:
         """Say this while there is nothing to show."""
         self._hint = hint
+        self._describe()
         self.viewport().update()
 
     def set_marks(

@@ -13,12 +13,13 @@ import torch
 from test_chat import TEMPLATE
 
 from engine import beside, memory
+from engine.alignment import aligned
 from engine.beside import MEMO
 from engine.comparison import CompareQuery, CompareResult
+from engine.contrast import Compared
 from engine.engine import Engine
 from engine.models.catalogue import resolve
 from engine.models.store import fetch, open_spec
-from engine.probes.compare import Compared, aligned
 from engine.types import (
     AttentionQuery,
     LatentQuery,

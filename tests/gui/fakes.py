@@ -16,7 +16,7 @@ import numpy as np
 from made_comparisons import answers, comparison
 from PySide6.QtCore import QObject, QTimer, Signal
 
-from engine.comparison import CompareQuery
+from engine.comparison import CompareQuery, SecondLoaded
 from engine.latent.values import PlaceQuery, PlaceResult
 from engine.tasks.answers import AnswersQuery
 from engine.types import (
@@ -255,6 +255,8 @@ class FakeBridge(QObject):
         self.opened: list[tuple[str, str]] = []
         self.dtypes: list[str] = []
         self.measured = 0
+        self.seconds: list[tuple[str, str]] = []
+        self.closed_seconds = 0
         self.cancelled: list[str] = []
         self._jobs: list[str] = []
 
@@ -310,6 +312,30 @@ class FakeBridge(QObject):
             self.model = replace(self.model, dtype=dtype)
         self.modelLoaded.emit(self.model)
         self.jobFinished.emit(JobDone(job, self.model))
+
+    def open_second(self, spec: str, dtype: str = "auto") -> str:
+        self.seconds.append((spec, dtype))
+        job = f"second {len(self.seconds)} {spec}"
+        self._jobs.append(job)
+        self.progressed.emit(Progress(f"Fetching {spec}", 0.1, job))
+        if spec not in self.held:
+            QTimer.singleShot(0, self, lambda: self.finish_second(job, spec))
+        return job
+
+    def finish_second(self, job: str, spec: str) -> None:
+        if job not in self._jobs:
+            return
+        self._jobs.remove(job)
+        info = self.models.get(spec)
+        if info is None:
+            sentence = f"Cannot open {spec}: the hub knows no such model. Check the spelling."
+            self.failed.emit(Failure(0, sentence, job=job))
+            return
+        device = info.device if self.model is None else self.model.device
+        self.jobFinished.emit(JobDone(job, SecondLoaded(replace(info, device=device))))
+
+    def close_second(self) -> None:
+        self.closed_seconds += 1
 
     def cancel_job(self, name: str) -> None:
         self.cancelled.append(name)

@@ -36,8 +36,11 @@ def comparison(
         layer=query.layer,
         head=query.head,
         stack="decoder" if model.kind == "decoder" else "encoder",
-        one=side(query.one, tokens, dice, predicts, 0),
-        other=side(query.other, tokens, dice, predicts, CONTEXT_TOKENS),
+        one=side(query.one, tokens, dice, predicts, 0, model.title),
+        other=side(
+            *(query.other, tokens, dice, predicts, CONTEXT_TOKENS),
+            "Other Model" if query.model else model.title,
+        ),
         pairs=np.repeat(np.arange(count)[:, None], 2, axis=1),
         shift=shift,
         kl=kl if predicts else None,
@@ -49,6 +52,7 @@ def comparison(
         space=query.space,
         paths=None if query.space is None else dice.normal(size=(2, count, 2)).astype(np.float32),
         reference=None if query.space is None else dice.normal(size=(300, 2)).astype(np.float32),
+        second=query.model,
     )
 
 
@@ -58,6 +62,7 @@ def side(
     dice: np.random.Generator,
     predicts: bool,
     before: int,
+    model: str,
 ) -> Side:
     """One side with `before` tokens of context."""
     count = len(tokens)
@@ -76,6 +81,7 @@ def side(
         next_ids=(1, 2) if predicts else (),
         next_texts=(" park", "\n") if predicts else (),
         next_probabilities=np.array([0.5, 0.25] if predicts else [], np.float32),
+        model=model,
     )
 
 

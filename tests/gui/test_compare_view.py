@@ -207,6 +207,7 @@ def test_without_a_context_nothing_is_asked_and_the_panel_says_what_it_is_for(vi
     answer(view)
     assert "Example" in view.panes.accessibleDescription()
     assert not view.differences.isVisible()
+    assert view.example.isVisible()
     view.example.click()
     (query,) = view.queries()
     assert query.one == ""
@@ -214,6 +215,7 @@ def test_without_a_context_nothing_is_asked_and_the_panel_says_what_it_is_for(vi
     assert view.session.text == comparing.EXAMPLE[1]
     answer(view)
     assert view.differences.isVisible()
+    assert not view.example.isVisible()
     assert "shared tokens" in view.caption()
     view.session.set_contexts("", "")
     assert not view.differences.isVisible()
@@ -283,7 +285,7 @@ def test_swapping_and_what_is_remembered(qtbot):
     window = make_window(qtbot, settings=settings)
     view = window.panels["compare"].view
     assert view.fields.contexts() == ("one", "two")
-    view.swap.click()
+    view.fields.swap.click()
     assert view.fields.contexts() == ("two", "one")
     view.fields.one.setPlainText("three")
     window.save_settings()

@@ -48,6 +48,7 @@ OWN: dict[str, set[type[Query]]] = {
     "task": {AnswersQuery},
     "study": set(),  # these two likewise
     "laboratory": set(),
+    "emergence": set(),
     "gates": {GatesQuery},
 }
 """The questions that each view alone asks."""
