@@ -62,7 +62,8 @@ class CloudSearch(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.found: NDArray[np.int64] | None = None
-        self._within: list[str] = []
+        self._reference: tuple[Sequence[str], Sequence[str]] = (), ()
+        self._within: list[str] | None = None  # made when something is searched for
         self.field = QLineEdit()
         self.field.setFont(theme.ui_font(theme.SMALL))
         self.field.setPlaceholderText("find states")
@@ -86,7 +87,7 @@ class CloudSearch(QWidget):
 
     def set_reference(self, texts: Sequence[str], labels: Sequence[str]) -> None:
         """Look through other dots: N texts, or none where they are not known, and N labels."""
-        self._within = searched(texts, labels)
+        self._reference, self._within = (texts, labels), None
         self.setToolTip(_ABOUT if texts else _ABOUT + _NO_TEXTS)
         self._find()
 
@@ -97,8 +98,12 @@ class CloudSearch(QWidget):
 
     def _find(self) -> None:
         wanted = self.field.text()
-        self.found = matches(self._within, wanted) if wanted.split() else None
-        said = "" if self.found is None else f"{len(self.found):,} of {len(self._within):,}"
+        self.found, said = None, ""
+        if wanted.split():
+            if self._within is None:
+                self._within = searched(*self._reference)
+            self.found = matches(self._within, wanted)
+            said = f"{len(self.found):,} of {len(self._within):,}"
         self.number.setText(said)
         self.number.setVisible(bool(said))
         self.field.setAccessibleDescription(said and f"{said} found")

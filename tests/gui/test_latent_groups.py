@@ -10,7 +10,7 @@ from test_latent_view import TEXT, answer
 
 from gui.session import Session
 from gui.views.latent import VIEW
-from gui.widgets.cloud_search import matches, searched
+from gui.widgets.cloud_search import CloudSearch, matches, searched
 from gui.widgets.group_line import described, shares
 from gui.widgets.lasso import Group
 
@@ -160,3 +160,19 @@ def test_what_is_new_has_a_name_and_an_explanation(view):
         assert control.accessibleName()
     for control in (view.search, view.chosen.button, view.chosen.label, view.map.lasso_button):
         assert control.toolTip()
+
+
+def test_texts_are_made_ready_only_when_something_is_searched_for(qtbot):
+    search = CloudSearch()
+    qtbot.addWidget(search)
+    search.set_reference(["‹the› dog", "a cat"], ["animals", "animals"])
+    assert search._within is None
+    search.field.setText("THE")
+    assert search.found is not None
+    assert search.found.tolist() == [0]
+    search.set_reference(["a dog", "the cat"], ["animals", "animals"])
+    assert search.found.tolist() == [1]
+    search.field.clear()
+    search.set_reference(["the"], ["x"])
+    assert search._within is None
+    assert search.found is None
