@@ -2,7 +2,8 @@ from collections import Counter
 
 import pytest
 from PySide6.QtGui import QDesktopServices, QKeySequence
-from PySide6.QtWidgets import QApplication, QDialog, QFileDialog
+from PySide6.QtTest import QTest
+from PySide6.QtWidgets import QDialog, QFileDialog
 from windows import make_window
 
 from gui.actions import GROUPS, MENUS, action_specs
@@ -97,8 +98,15 @@ def test_a_command_can_be_triggered(shared, qtbot, monkeypatch, spec):
     elif spec.checked_when is not None:
         assert action.isChecked() == spec.checked_when(window)
     window.messages.dismiss()
-    QApplication.processEvents()  # a change of size is heard of late
-    window.save_settings()
+
+    def rested():
+        """A change of size is heard of late, and has the settings saved soon."""
+        QTest.qWait(5)
+        changed = window._saver.isActive()
+        window.save_settings()
+        return not changed
+
+    qtbot.waitUntil(rested)
 
 
 def test_what_cannot_be_done_now_is_disabled(qtbot):
