@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QObject
-
 from engine.latent.draft_values import SentencesWritten
-from engine.types import Failure, JobDone
+from engine.types import JobDone
+from gui.onejob import OneJob
 from gui.views.latent import LatentView
 
 if TYPE_CHECKING:
     from gui.window import MainWindow
 
 
-class Drafter(QObject):
+class Drafter(OneJob):
     """Starts the writing that is asked for and shows what comes of it; one at a time.
 
     Parameters
@@ -25,43 +24,32 @@ class Drafter(QObject):
 
     def __init__(self, window: MainWindow) -> None:
         super().__init__(window)
-        self._window = window
-        self._job = ""
         view = window.panels["latent"].view
         assert isinstance(view, LatentView)
         self._desk = view.desk
         self._desk.startRequested.connect(self._start)
         self._desk.stopRequested.connect(lambda: self._stop("Stopped."))
-        window.bridge.jobFinished.connect(self._on_finished)
         window.session.modelChanged.connect(self._forget)
 
-    def owns(self, failure: Failure) -> bool:
-        """Show `failure` at the desk if it is of this writing."""
-        if not self._job or failure.job != self._job:
-            return False
-        self._job = ""
-        self._desk.end(failure.sentence)
-        return True
+    def fail(self, sentence: str) -> None:
+        """Say it at the desk."""
+        self._desk.end(sentence)
 
     def _start(self) -> None:
         self._stop("")
         self._desk.begin()
-        self._job = self._window.bridge.write_sentences(self._desk.wish)
+        self.job = self._window.bridge.write_sentences(self._desk.wish)
 
     def _stop(self, sentence: str) -> None:
-        job, self._job = self._job, ""
-        if job:
-            self._window.bridge.cancel_job(job)
+        if self.let_go():
             self._desk.end(sentence)
 
     def _forget(self) -> None:
         self._stop("")
         self._desk.forget()
 
-    def _on_finished(self, done: JobDone) -> None:
-        if not self._job or done.job != self._job:
-            return
-        self._job = ""
+    def finish(self, done: JobDone) -> None:
+        """Show what came of it."""
         if isinstance(done.value, SentencesWritten):
             self._desk.show_lines(done.value.lines, done.value.note, done.value.figures)
         else:

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QObject
-
-from engine.types import Failure, JobDone, Progress
+from engine.types import JobDone, Progress
 from gui.mapping import MapChoice, MapMade
+from gui.onejob import OneJob
 from gui.views.latent import LatentView
 
 if TYPE_CHECKING:
     from gui.window import MainWindow
 
 
-class Mapper(QObject):
+class Mapper(OneJob):
     """Starts the fitting that the map asks for and tells it what happens; one at a time.
 
     Parameters
@@ -25,41 +24,29 @@ class Mapper(QObject):
 
     def __init__(self, window: MainWindow) -> None:
         super().__init__(window)
-        self._window = window
-        self._job = ""
         view = window.panels["latent"].view
         assert isinstance(view, LatentView)
         self._bending = view.bending
         self._bending.wanted.connect(self._start)
         self._bending.unwanted.connect(self._stop)
-        window.bridge.progressed.connect(self._on_progress)
-        window.bridge.jobFinished.connect(self._on_finished)
 
-    def owns(self, failure: Failure) -> bool:
-        """Show `failure` above the map if it is of this fitting."""
-        if not self._job or failure.job != self._job:
-            return False
-        self._job = ""
-        self._bending.fail(failure.sentence)
-        return True
+    def fail(self, sentence: str) -> None:
+        """Say it above the map."""
+        self._bending.fail(sentence)
 
     def _start(self, choice: MapChoice) -> None:
         self._stop()
-        self._job = self._window.bridge.fit_map(choice)
+        self.job = self._window.bridge.fit_map(choice)
 
     def _stop(self) -> None:
-        job, self._job = self._job, ""
-        if job:
-            self._window.bridge.cancel_job(job)
+        self.let_go()
 
-    def _on_progress(self, progress: Progress) -> None:
-        if self._job and progress.job == self._job:
-            self._bending.line.set_progress(progress.text, progress.fraction)
+    def take(self, progress: Progress) -> None:
+        """Show how far it is."""
+        self._bending.line.set_progress(progress.text, progress.fraction)
 
-    def _on_finished(self, done: JobDone) -> None:
-        if not self._job or done.job != self._job:
-            return
-        self._job = ""
+    def finish(self, done: JobDone) -> None:
+        """Show what came of it."""
         if not isinstance(done.value, MapMade):
             self._bending.fail("Cancelled; the map shows the plane the space was trained with.")
             return

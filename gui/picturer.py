@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QObject
-
 from engine.latent.pictured import PictureResult
-from engine.types import Failure, JobDone, Progress
+from engine.types import JobDone, Progress
+from gui.onejob import OneJob
 from gui.picturing import PictureChoice
 from gui.views.pictures import PicturesView
 
@@ -15,7 +14,7 @@ if TYPE_CHECKING:
     from gui.window import MainWindow
 
 
-class Picturer(QObject):
+class Picturer(OneJob):
     """Starts what the panel asks for and tells it what happens.
 
     Parameters
@@ -26,38 +25,25 @@ class Picturer(QObject):
 
     def __init__(self, window: MainWindow) -> None:
         super().__init__(window)
-        self._window = window
-        self._job = ""
         view = window.panels["pictures"].view
         assert isinstance(view, PicturesView)
         self._view = view
         view.drawRequested.connect(self._start)
-        view.cancelRequested.connect(self._cancel)
-        window.bridge.progressed.connect(self._on_progress)
-        window.bridge.jobFinished.connect(self._on_finished)
+        view.cancelRequested.connect(self.cancel)
 
-    def owns(self, failure: Failure) -> bool:
-        """Show `failure` in the panel if it is of this picture."""
-        if not self._job or failure.job != self._job:
-            return False
-        self._job = ""
-        self._view.fail(failure.sentence)
-        return True
+    def fail(self, sentence: str) -> None:
+        """Say it in the panel."""
+        self._view.fail(sentence)
 
     def _start(self, choice: PictureChoice) -> None:
-        self._job = self._window.bridge.draw_picture(choice)
+        self.job = self._window.bridge.draw_picture(choice)
 
-    def _cancel(self) -> None:
-        self._window.bridge.cancel_job(self._job)
+    def take(self, progress: Progress) -> None:
+        """Show how far it is."""
+        self._view.set_progress(progress.text, progress.fraction)
 
-    def _on_progress(self, progress: Progress) -> None:
-        if self._job and progress.job == self._job:
-            self._view.set_progress(progress.text, progress.fraction)
-
-    def _on_finished(self, done: JobDone) -> None:
-        if not self._job or done.job != self._job:
-            return
-        self._job = ""
+    def finish(self, done: JobDone) -> None:
+        """Show what came of it."""
         if isinstance(done.value, PictureResult):
             self._view.take(done.value)
         else:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
-from PySide6.QtCore import QObject
-
-from engine.types import Failure, JobDone, Progress
+from engine.types import JobDone, Progress
+from gui.onejob import OneJob
 from gui.training import EpochLike, SpaceMade, TrainingChoice
 from gui.views.training import TrainingView
 
@@ -14,7 +13,7 @@ if TYPE_CHECKING:
     from gui.window import MainWindow
 
 
-class Trainer(QObject):
+class Trainer(OneJob):
     """Starts what the panel asks for and tells it what happens; opens the space that was made.
 
     Parameters
@@ -25,48 +24,35 @@ class Trainer(QObject):
 
     def __init__(self, window: MainWindow) -> None:
         super().__init__(window)
-        self._window = window
-        self._job = ""
         view = window.panels["training"].view
         assert isinstance(view, TrainingView)
         self._view = view
         view.startRequested.connect(self._start)
         view.pauseRequested.connect(self._pause)
-        view.cancelRequested.connect(self._cancel)
-        window.bridge.progressed.connect(self._on_progress)
-        window.bridge.jobFinished.connect(self._on_finished)
+        view.cancelRequested.connect(self.cancel)
 
-    def owns(self, failure: Failure) -> bool:
-        """Show `failure` in the panel if it is of this training."""
-        if not self._job or failure.job != self._job:
-            return False
-        self._job = ""
-        self._end("failed", failure.sentence)
-        return True
+    def fail(self, sentence: str) -> None:
+        """Say it in the panel."""
+        self._end("failed", sentence)
 
     def _start(self, choice: TrainingChoice) -> None:
-        self._job = self._window.bridge.train_space(choice)
+        self.job = self._window.bridge.train_space(choice)
         self._caption()
 
     def _pause(self, rests: bool) -> None:
         bridge = self._window.bridge
-        (bridge.pause_job if rests else bridge.resume_job)(self._job)
+        (bridge.pause_job if rests else bridge.resume_job)(self.job)
         self._caption()
 
-    def _cancel(self) -> None:
-        self._window.bridge.cancel_job(self._job)
+    def take(self, progress: Progress) -> None:
+        """Show how far it is."""
+        epoch = cast("EpochLike | None", getattr(progress, "epoch", None))
+        self._view.set_progress(progress.text, progress.fraction, epoch)
+        if epoch is not None:
+            self._caption()
 
-    def _on_progress(self, progress: Progress) -> None:
-        if self._job and progress.job == self._job:
-            epoch = cast("EpochLike | None", getattr(progress, "epoch", None))
-            self._view.set_progress(progress.text, progress.fraction, epoch)
-            if epoch is not None:
-                self._caption()
-
-    def _on_finished(self, done: JobDone) -> None:
-        if not self._job or done.job != self._job:
-            return
-        self._job = ""
+    def finish(self, done: JobDone) -> None:
+        """Show what came of it."""
         made = done.value
         if isinstance(made, SpaceMade):
             self._open(made)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QObject
-
 from engine.latent.values import Written
-from engine.types import Failure, JobDone, Progress
+from engine.types import JobDone, Progress
+from gui.onejob import OneJob
 from gui.views.latent import LatentView
 from gui.writing import WritingChoice
 
@@ -15,7 +14,7 @@ if TYPE_CHECKING:
     from gui.window import MainWindow
 
 
-class Writer(QObject):
+class Writer(OneJob):
     """Starts the writing that is asked for and shows it as it grows; one at a time.
 
     What changes the text that is read, or the model, ends it.
@@ -28,15 +27,11 @@ class Writer(QObject):
 
     def __init__(self, window: MainWindow) -> None:
         super().__init__(window)
-        self._window = window
-        self._job = ""
         view = window.panels["latent"].view
         assert isinstance(view, LatentView)
         self._decoding, self._panel = view.decoding, view.decoding.writing
         self._panel.startRequested.connect(self._start)
         self._panel.stopRequested.connect(lambda: self._stop("Stopped."))
-        window.bridge.progressed.connect(self._on_progress)
-        window.bridge.jobFinished.connect(self._on_finished)
         session = window.session
         for signal in (
             session.textChanged,
@@ -46,13 +41,9 @@ class Writer(QObject):
         ):
             signal.connect(self._outdate)
 
-    def owns(self, failure: Failure) -> bool:
-        """Show `failure` beside the map if it is of this writing."""
-        if not self._job or failure.job != self._job:
-            return False
-        self._job = ""
-        self._panel.end(failure.sentence)
-        return True
+    def fail(self, sentence: str) -> None:
+        """Say it beside the map."""
+        self._panel.end(sentence)
 
     def _start(self) -> None:
         self._stop("")
@@ -68,23 +59,21 @@ class Writer(QObject):
             seed=self._panel.seed.value(),
         )
         self._panel.begin(source.where, source.before)
-        self._job = self._window.bridge.write_on(choice)
+        self.job = self._window.bridge.write_on(choice)
 
     def _stop(self, sentence: str) -> None:
-        job, self._job = self._job, ""
-        if job:
-            self._window.bridge.cancel_job(job)
+        if self.let_go():
             self._panel.end(sentence)
 
     def _outdate(self) -> None:
         self._stop("")
         self._panel.outdate()
 
-    def _on_progress(self, progress: Progress) -> None:
-        if self._job and progress.job == self._job and isinstance(progress, Written):
+    def take(self, progress: Progress) -> None:
+        """Show how far it is."""
+        if isinstance(progress, Written):
             self._panel.take(progress)
 
-    def _on_finished(self, done: JobDone) -> None:
-        if self._job and done.job == self._job:
-            self._job = ""
-            self._panel.end("Stopped." if done.cancelled else "")
+    def finish(self, done: JobDone) -> None:
+        """Show what came of it."""
+        self._panel.end("Stopped." if done.cancelled else "")

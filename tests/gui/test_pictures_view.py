@@ -352,7 +352,7 @@ def test_draws_states_of_the_built_in_model(qtbot, live, tmp_path):
     # What was chosen for another model is refused, in one sentence.
     view.new.click()
     view.draw.click()
-    live.bridge.cancel_job(live._picturer._job)
+    live.bridge.cancel_job(live._picturer.job)
     qtbot.waitUntil(lambda: not view.busy)
     assert view.note.text() == "Cancelled; nothing was drawn."
     view._asked = replace(view.form.choice("late"), fingerprint="another")
