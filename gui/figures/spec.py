@@ -134,17 +134,33 @@ def answer_to(snapshot: Snapshot, query: Query, kind: type[R]) -> R:
     raise UserError("Cannot export this view", reason, "Choose another layer, view or model")
 
 
-def sheet_of(options: FigureOptions, view: str, do: str) -> Sheet[Any]:
-    """What a job has measured, to be drawn as the figure of `view`.
+def sheet_figure(view: str, do: str) -> FigureSpec:
+    """The figure of a `view` that shows what a job has measured, and not the open model.
 
-    Raises
-    ------
-    UserError
-        If nothing was measured yet; `do` says what would.
+    It is what `main.py study --out`, say, would save. Where nothing was measured yet, a `UserError`
+    tells what to `do`.
     """
-    if options.sheet is None:
-        raise UserError(f"Cannot export {view}", "nothing was measured yet", do)
-    return options.sheet
+
+    def sheet(options: FigureOptions) -> Sheet[Any]:
+        if options.sheet is None:
+            raise UserError(f"Cannot export {view}", "nothing was measured yet", do)
+        return options.sheet
+
+    def arrays(_: Snapshot, options: FigureOptions) -> Arrays:
+        found = sheet(options)
+        numbers: Arrays = found.spec.arrays(found.study)
+        return numbers
+
+    return FigureSpec(
+        key=view,
+        needs=frozenset(),
+        queries=lambda _options, _model: (),
+        draw=lambda figure, _, options: sheet(options).draw(figure),
+        arrays=arrays,
+        table=lambda _, options: sheet(options).table(),
+        textless=True,
+        own_record=True,
+    )
 
 
 @cache
