@@ -12,6 +12,7 @@ from typing import get_args
 
 import gui.figures
 from engine.errors import UserError
+from engine.heap import share_one_heap
 from engine.types import Dtype, LatentPlane
 from gui.headless import draft_arguments, lab_arguments, latent_arguments, study_arguments
 from gui.headless.console import guarded
@@ -37,6 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     # numpy's own threads do stay awake: after the two components of a picture had been found, the
     # next step's products took twice as long.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    share_one_heap()  # before there is another thread
     parser = _parser()
     arguments = parser.parse_args(argv)
     if arguments.text is not None and arguments.text_file is not None:

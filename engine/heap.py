@@ -5,6 +5,11 @@ things that stay. glibc returns what was freed only from the end of each of its 
 stay with the process: in 10,000 random edits nothing was leaked (the bytes in use were the same),
 yet the process grew by 7 %. `malloc_trim` returns the holes as well. A fixed threshold for mapping
 large pieces (``MALLOC_MMAP_THRESHOLD_``) left two thirds of them.
+
+Of the heaps there are eight for each core, one for each thread that comes by. What one thread has
+freed another cannot use, and pages that are in use by halves cannot be returned: still the process
+grew by 2 to 4 %. In a single heap it did not: after 3,000 edits it held what it had held with as
+many bytes in use after 800. Threads keep small pieces for themselves, so they do not queue for it.
 """
 
 from __future__ import annotations
@@ -12,10 +17,24 @@ from __future__ import annotations
 import ctypes
 import sys
 from collections.abc import Callable
+from typing import Any
 
 REST = 1.0
 """Seconds without work after which memory is returned. That takes some milliseconds, and whoever
 types on soon wants it again: so not between two keys."""
+
+
+_ARENA_MAX = -8
+"""What glibc's `mallopt` calls the most heaps, ``M_ARENA_MAX``."""
+
+
+def share_one_heap() -> bool:
+    """Let all threads to come take their memory from one heap; whether that can be asked for."""
+    mallopt = _glibc("mallopt")
+    if mallopt is None:
+        return False
+    mallopt.argtypes, mallopt.restype = (ctypes.c_int, ctypes.c_int), ctypes.c_int
+    return bool(mallopt(_ARENA_MAX, 1))
 
 
 class Heap:
@@ -48,12 +67,19 @@ class Heap:
 
 
 def _trim() -> Callable[[], object] | None:
-    """Find glibc's `malloc_trim`; None where there is another C library, which has its own ways."""
-    if not sys.platform.startswith("linux"):
-        return None
-    try:
-        trim = ctypes.CDLL(None).malloc_trim
-    except (OSError, AttributeError):  # musl has none
+    """Find glibc's `malloc_trim`."""
+    trim = _glibc("malloc_trim")
+    if trim is None:
         return None
     trim.argtypes, trim.restype = (ctypes.c_size_t,), ctypes.c_int
     return lambda: trim(0)
+
+
+def _glibc(name: str) -> Any:
+    """A function of glibc; None where there is another C library, which has its own ways."""
+    if not sys.platform.startswith("linux"):
+        return None
+    try:
+        return getattr(ctypes.CDLL(None), name)
+    except (OSError, AttributeError):  # musl has none
+        return None

@@ -10,7 +10,7 @@ import threading
 import pytest
 
 from engine import heap
-from engine.heap import REST, Heap, _trim
+from engine.heap import REST, Heap, _trim, share_one_heap
 from engine.paths import ROOT
 from engine.runner import Runner
 from engine.types import ModelInfo, Request, Snapshot
@@ -30,6 +30,7 @@ def test_memory_is_given_back_once_after_use() -> None:
 def test_where_the_c_library_cannot_nothing_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "darwin")
     assert _trim() is None
+    assert not share_one_heap()
     made = Heap()
     made.use()
     assert made.patience is None  # so that nothing is woken for it
@@ -73,6 +74,37 @@ def test_holes_are_returned_to_the_system() -> None:
     )
     by_free, by_trim = map(int, done.stdout.split())
     assert by_trim > 40_000_000 > by_free
+
+
+ONE_HEAP = """
+import ctypes, sys, threading
+from engine.heap import share_one_heap
+libc = ctypes.CDLL(None)
+libc.malloc.restype = ctypes.c_void_p
+asked = sys.argv[1] == "one" and share_one_heap()
+places = []
+thread = threading.Thread(target=lambda: places.append(libc.malloc(50_000)))
+thread.start()
+thread.join()
+with open("/proc/self/maps") as file:
+    heap = next(line.split()[0] for line in file if line.rstrip().endswith("[heap]"))
+first, after = (int(end, 16) for end in heap.split("-"))
+print(asked, first <= places[0] < after)
+"""
+
+
+@pytest.mark.skipif(_trim() is None, reason="another C library than glibc")
+@pytest.mark.parametrize(("how", "told"), [("one", "True True"), ("many", "False False")])
+def test_threads_take_their_memory_from_one_heap(how: str, told: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", ONE_HEAP, how],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == told
 
 
 class Quick:
