@@ -82,6 +82,7 @@ def largest_two(
     diagonal: Doubles,
     times: Callable[[Doubles], Doubles],
     whole: Callable[[], Doubles],
+    within: float = 1e-10,
 ) -> tuple[Doubles, Doubles]:
     """The two largest eigenvalues of a symmetric (n, n) matrix, falling, and vectors (n, ≤2).
 
@@ -93,6 +94,8 @@ def largest_two(
         The matrix times a vector (n,).
     whole : callable
         The matrix, asked for only where it is small or iterations do not end.
+    within : float
+        How far iterations may end from them, as a share of the values.
     """
     if len(diagonal) > SMALL:
         # Lanczos iterations for two take some twenty products with the matrix. A decomposition into
@@ -107,7 +110,7 @@ def largest_two(
         shape = (len(diagonal), len(diagonal))
         matrix = LinearOperator(shape, matvec=times, dtype=np.float64)
         with contextlib.suppress(ArpackNoConvergence):  # near ties; they are found with the others
-            values, vectors = eigsh(matrix, k=2, v0=diagonal, tol=1e-10)
+            values, vectors = eigsh(matrix, k=2, v0=diagonal, tol=within)
             return values[::-1].clip(min=0), vectors[:, ::-1]
     values, vectors = np.linalg.eigh(whole())
     return values[::-1][:2].clip(min=0), vectors[:, ::-1][:, :2]
@@ -127,17 +130,29 @@ def seen_along(
     states: NDArray[Any], mean: Doubles, values: Doubles, vectors: Doubles, total: float
 ) -> tuple[Doubles, Doubles]:
     """Where all rows lie along directions (D, k) about a mean, and shares of a total variance."""
-    # Directions in which nothing varies are noise of the arithmetic.
-    loadings = vectors * (values > 1e-12 * max(values.max(), 1e-12))
-    largest = np.take_along_axis(loadings, np.abs(loadings).argmax(axis=0)[None], axis=0)
-    loadings = loadings * np.where(largest < 0, -1.0, 1.0)
-    xy, explained = np.zeros((len(states), 2)), np.zeros(2)
+    loadings = oriented(values, vectors)
+    xy = np.zeros((len(states), 2))
     for start, part in in_doubles(states):
         xy[start : start + len(part), : loadings.shape[1]] = part @ loadings
     xy[:, : loadings.shape[1]] -= mean @ loadings
+    return xy, shares(values, total)
+
+
+def oriented(values: Doubles, vectors: Doubles) -> Doubles:
+    """Directions (D, k) so that the largest loading of each is positive; zero without variance."""
+    # Directions in which nothing varies are noise of the arithmetic.
+    loadings = vectors * (values > 1e-12 * max(values.max(), 1e-12))
+    largest = np.take_along_axis(loadings, np.abs(loadings).argmax(axis=0)[None], axis=0)
+    turned: Doubles = loadings * np.where(largest < 0, -1.0, 1.0)
+    return turned
+
+
+def shares(values: Doubles, total: float) -> Doubles:
+    """Shares (2,) of a total variance along directions of which there may be one."""
+    explained = np.zeros(2)
     if total > 0:
         explained[: len(values)] = values / total
-    return xy, explained
+    return explained
 
 
 def in_doubles(states: NDArray[Any]) -> Iterator[tuple[int, Doubles]]:

@@ -9,7 +9,7 @@ from the CET and matplotlib sets); categories the eight hues of Okabe and Ito (2
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import Literal
 
 import numpy as np
@@ -93,6 +93,12 @@ def system_is_dark() -> bool:
 
 def current() -> Theme:
     """The theme the application's palette shows now."""
+    return _of_palette(QGuiApplication.palette().cacheKey())
+
+
+@lru_cache(maxsize=8)
+def _of_palette(_key: int) -> Theme:
+    """The theme of the application's palette, which has a new key once it is another one."""
     return DARK if QGuiApplication.palette().window().color().lightness() < 128 else LIGHT
 
 

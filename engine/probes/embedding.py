@@ -26,7 +26,7 @@ def typical(norms: Tensor) -> Tensor:
     (Sun et al. 2024, 2402.17762): states tens of times longer than the rest, which would span the
     whole picture alone and press all other tokens into one point.
     """
-    chosen = norms <= MASSIVE * norms.median()
+    chosen = norms <= MASSIVE * norms.nanmedian()  # what overflowed does not take part
     # With fewer than three left there is no plane to speak of. Said without looking at the number,
     # for which the host would have to wait.
     return chosen | (chosen.sum() < 3)
