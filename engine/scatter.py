@@ -149,7 +149,7 @@ def plane_of(rows: NDArray[Any], part: NDArray[np.bool_]) -> tuple[Doubles, Doub
     fitted = centred if part.all() else centred[part]  # (F, D)
     count, width = fitted.shape
     # What single precision has left of the mean in so many rows.
-    left = (np.ones(count, np.float32) @ fitted).astype(np.float64) / count
+    left: Doubles = (np.ones(count, np.float32) @ fitted).astype(np.float64) / count
 
     def times(vector: Doubles) -> Doubles:
         along = fitted @ vector.astype(np.float32)  # (F,)
@@ -162,7 +162,7 @@ def plane_of(rows: NDArray[Any], part: NDArray[np.bool_]) -> tuple[Doubles, Doub
     # Closer than this single precision cannot come.
     values, vectors = largest_two(diagonal, times, lambda: _whole(times, width), within=1e-6)
     loadings = oriented(values, vectors)  # (D, 2)
-    xy = (centred @ loadings.astype(np.float32)).astype(np.float64)
+    xy: Doubles = (centred @ loadings.astype(np.float32)).astype(np.float64)
     xy -= left @ loadings
     return xy, shares(values, float(diagonal.sum()))
 
