@@ -153,8 +153,8 @@ def plane_of(rows: NDArray[Any], part: NDArray[np.bool_]) -> tuple[Doubles, Doub
 
     def times(vector: Doubles) -> Doubles:
         along = fitted @ vector.astype(np.float32)  # (F,)
-        found: Doubles = (along @ fitted).astype(np.float64)
-        return found - left * (left @ vector * count)
+        found: Doubles = (along @ fitted).astype(np.float64) - left * (left @ vector * count)
+        return found
 
     diagonal = np.einsum("td,td->d", fitted, fitted).astype(np.float64) - left**2 * count
     if not np.isfinite(diagonal).all():
