@@ -47,7 +47,7 @@ Pane = Literal["values", "map", "nearest"]
 SHARE = 0.99
 """The share of values that the colours tell apart; the rest has the outermost colour."""
 
-_ENOUGH = 200_000
+_ENOUGH = 65_536
 _WIDE, _NARROW = 760, 400
 _ASK = "Select a token to see which entries of the vocabulary lie nearest to its state."
 

@@ -38,6 +38,9 @@ RING = 6.5
 _FAINT = 0.12
 """Steps of a crowded path up to this opacity are drawn thinner and a little stronger."""
 
+_TOLD_APART = 16
+"""Opacities, in 255ths, above which no more than every fourth is drawn."""
+
 _FEW = 8
 """So few lines are sooner made one by one than handed over as an array."""
 
@@ -221,8 +224,9 @@ def paint_path(
         return
     if len(at) >= CROWD:
         lines, strong = np.hstack([starts, ends]), strengths[steps]
-        # Steps that eight bits of opacity cannot tell apart are drawn at once.
+        # Steps that an eye, or eight bits of opacity, cannot tell apart are drawn at once.
         levels = np.round(255 * strong * np.where(strong <= _FAINT, 1.2, 1.0)).astype(np.int64)
+        levels[levels > _TOLD_APART] &= ~3
         newer = int(np.searchsorted(steps, OldSteps.first_new(last + 1)))
         (old_steps or OldSteps()).paint(painter, lines[:newer], levels[:newer], ink, size)
         newest = int(np.searchsorted(steps, last))

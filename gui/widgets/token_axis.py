@@ -17,6 +17,8 @@ from gui.widgets.spans import same_start, visible
 _PAD = 4
 # The closest labels stand nearer than a line is high; letters below the line must not be cut.
 _ACROSS = Qt.AlignmentFlag.AlignVCenter | Qt.TextFlag.TextDontClip
+# To join flags takes Python as long as to write a label.
+_RIGHT, _LEFT = _ACROSS | Qt.AlignmentFlag.AlignRight, _ACROSS | Qt.AlignmentFlag.AlignLeft
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +206,7 @@ class LabelAxis:
         if self.upright:
             text = elided(self.labels[index], int(box.width()) - 2 * _PAD, painter.font())
             inner = box.adjusted(_PAD, 0, -_PAD, 0)
-            painter.drawText(inner, _ACROSS | Qt.AlignmentFlag.AlignRight, text)
+            painter.drawText(inner, _RIGHT, text)
         elif self._level(cell):
             painter.drawText(box, Qt.AlignmentFlag.AlignCenter, self.labels[index])
         else:
@@ -213,5 +215,5 @@ class LabelAxis:
             painter.translate(box.center().x(), box.bottom() - _PAD)
             painter.rotate(-90)
             side = QRectF(0, -box.width() / 2, box.height() - _PAD, box.width())
-            painter.drawText(side, _ACROSS | Qt.AlignmentFlag.AlignLeft, text)
+            painter.drawText(side, _LEFT, text)
             painter.restore()
