@@ -132,8 +132,8 @@ def test_what_is_painted_bit_by_bit_is_what_is_painted_at_once(unblinking, chang
     bit_by_bit = on_screen(editor)
     editor.viewport().update()
     anew = on_screen(editor)
-    # Qt works smoothed shapes out in bands of rows, which a clip puts elsewhere: a dot beside a shape
-    # may get a shade of it, far from where the clip ends. Two of them were seen at most.
+    # Qt works smoothed shapes out in bands of rows, which a clip puts elsewhere: a dot beside one
+    # may get a shade of it, far from where the clip ends. Two such dots were seen at most.
     differ = (
         [
             (x, y)
