@@ -29,7 +29,7 @@ from engine.models.families.spec import Ran, added
 from engine.models.halfway import Halfway, Stage
 from engine.models.loader import Loaded, load_steps, load_whole_steps, with_spaces
 from engine.models.store import ModelSource
-from engine.order import forget_unasked, is_last, is_slow, scored, soon
+from engine.order import foremost, forget_unasked, is_last, scored, soon
 from engine.probes.spec import Answer, NotAnswerable, Pass, on_host, probe_specs, wait_for
 from engine.reading import read, read_target
 from engine.trace import Trace
@@ -68,6 +68,7 @@ class Engine:
         self.epoch = 0
         self._trace: Trace | None = None
         self._source: ModelSource | None = None
+        self._asked: tuple[Query, ...] = ()  # last
         self._alone = ""  # why there is no second model any more
         self.passes = 0  # forward passes since the start, for tests and the status line
 
@@ -298,10 +299,11 @@ class Engine:
         forget_unasked(trace, request)
         few = 0 < ran.suffix <= FEW_TOKENS
         with one_core(few):
-            quick = tuple(query for query in request.queries if not is_slow(query))
-            if ran.suffix <= FEW_TOKENS and eager and quick != request.queries:
-                answer(quick, tell=True)
+            first = foremost(request.queries, self._asked if not ran.suffix else None)
+            if ran.suffix <= FEW_TOKENS and eager and first != request.queries:
+                answer(first, tell=True)
             answer(request.queries, tell=False)
+        self._asked = request.queries
         self.passes += sum(one.passes for one in passed.beside)
         return snapshot()
 

@@ -27,6 +27,28 @@ def is_slow(query: Query) -> bool:
     return spec is not None and (spec.slow or spec.last)
 
 
+def foremost(queries: tuple[Query, ...], before: tuple[Query, ...] | None) -> tuple[Query, ...]:
+    """What the window is given while the rest is worked out.
+
+    Parameters
+    ----------
+    queries : tuple of Query
+        What is asked.
+    before : tuple of Query or None
+        What was asked before of the same text, None where there are new tokens.
+
+    Returns
+    -------
+    tuple of Query
+        What is quick; but where another layer is asked for, its states: to work out a whole map
+        takes longest then, and the window longest to draw the states.
+    """
+    slow = tuple(query for query in queries if is_slow(query) and not is_last(query))
+    if before is not None and any(query not in before for query in slow):
+        return slow
+    return tuple(query for query in queries if not is_slow(query))
+
+
 def forget_unasked(trace: Trace, request: Request) -> None:
     """Forget what probes keep only for as long as they are asked."""
     asked = {type(query) for query in request.queries}

@@ -42,17 +42,21 @@ class Pictured:
     def __init__(self, which: tuple[Stack, int], width: int) -> None:
         self.which = which
         self.scatter = Scatter(width)
+        self.shown: EmbeddingResult | None = None  # of all states, if it was worked out
         self._values, self._norms = FrozenRows((width,)), FrozenRows(())
         self._kept = 0
 
     def keep(self, count: int) -> None:
         """Forget tokens from `count` on."""
-        self._kept = min(self._kept, count)
+        if count < self._kept:
+            self._kept, self.shown = count, None
 
     @property
     def nbytes(self) -> int:
         """Bytes held."""
-        return self._values.nbytes + self._norms.nbytes + self.scatter.nbytes
+        xy = None if self.shown is None else self.shown.xy
+        held = self._values.nbytes + self._norms.nbytes + self.scatter.nbytes
+        return held + (0 if xy is None else xy.nbytes)
 
     def bring(self, states: Tensor) -> tuple[Floats, Floats, NDArray[np.bool_]]:
         """Copy what is new of `states` (T, D) on the CPU.
@@ -106,10 +110,14 @@ def _pictured(passed: Pass, layer: int, stack: Stack, states: Tensor) -> Embeddi
     kept = passed.trace.memos.pop("embedding", None)
     if not isinstance(kept, Pictured) or kept.which != which:
         kept = Pictured(which, states.shape[1])
-    values, norms, fitted = kept.bring(states)
-    xy, explained = kept.scatter.plane(values)
+    if kept.shown is None or len(kept.shown.values) != len(states):  # not just another head
+        values, norms, fitted = kept.bring(states)
+        xy, explained = kept.scatter.plane(values)
+        kept.shown = EmbeddingResult(
+            layer, stack, values, norms, _floats(xy), _floats(explained), fitted
+        )
     passed.trace.memos["embedding"] = kept
-    return EmbeddingResult(layer, stack, values, norms, _floats(xy), _floats(explained), fitted)
+    return kept.shown
 
 
 def _floats(array: NDArray[np.float64]) -> Floats:

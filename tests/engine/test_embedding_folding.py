@@ -19,7 +19,7 @@ from engine.frozen import FrozenRows
 from engine.principal import principal_plane
 from engine.probes import embedding
 from engine.probes.embedding import Pictured, typical
-from engine.scatter import plane_of
+from engine.scatter import Scatter, plane_of
 from engine.types import EmbeddingQuery, EmbeddingResult, NextQuery, Query, Request
 
 WIDTH = 40
@@ -180,8 +180,26 @@ def test_a_view_folds_in_what_is_typed_and_a_hidden_one_nothing(engine: Engine) 
     held, folded = kept(engine).nbytes, kept(engine).scatter.folded
     for end in range(20):
         ask(engine, text + " dog" * end, NextQuery())
-    assert (kept(engine).nbytes, kept(engine).scatter.folded) == (held, folded)
+    assert kept(engine).scatter.folded == folded
+    assert kept(engine).shown is None
+    assert kept(engine).nbytes < held
     assert np.array_equal(before.values, shown), "what was shown never changes"
+
+
+def test_a_picture_is_worked_out_once(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    query = EmbeddingQuery(1)
+    first = ask(engine, LONG, query)[query]
+    with monkeypatch.context() as patch:
+        patch.setattr(Scatter, "plane", None)
+        assert ask(engine, LONG, query, NextQuery())[query] is first
+    ask(engine, LONG + " d", NextQuery())
+    assert ask(engine, LONG, query)[query] is first
+    ask(engine, LONG[:-20], NextQuery())
+    again = ask(engine, LONG, query)[query]
+    assert isinstance(first, EmbeddingResult)
+    assert isinstance(again, EmbeddingResult)
+    assert again is not first
+    assert np.array_equal(again.values, first.values)
 
 
 def test_one_layer_is_kept_and_its_bytes_are_told(engine: Engine) -> None:
@@ -192,13 +210,13 @@ def test_one_layer_is_kept_and_its_bytes_are_told(engine: Engine) -> None:
     count, width = len(engine._trace.ids), 32
     assert count > 2 * width
     rows = capacity(count)
-    held = 4 * rows * (width + 1) + 8 * width * 2 + count
+    held = 4 * rows * (width + 1) + 8 * width * 2 + (1 + 8) * count
     assert kept(engine).nbytes == held
     ask(engine, LONG + " d", EmbeddingQuery(2))
     assert engine._trace is not None
     count = len(engine._trace.ids)
     assert capacity(count) > rows >= count  # there was room
-    held = 4 * rows * (width + 1) + 8 * width * (width + 2) + count
+    held = 4 * rows * (width + 1) + 8 * width * (width + 2) + (1 + 8) * count
     assert kept(engine).nbytes == held
 
 

@@ -167,6 +167,9 @@ def test_quick_answers_come_before_the_slow_ones_are_worked_out(engine: Engine) 
     other = AttentionQuery(1, 1)
     asked(TEXT + " d", *slow, other)
     assert [set(one.results) for one in early] == [{other}], "nothing had to be run"
+    layer = EmbeddingQuery(0), MosaicQuery()
+    asked(TEXT + " d", AttentionQuery(0, 1), *layer)
+    assert [set(one.results) for one in early] == [set(layer)], "a whole map takes longest"
     asked(TEXT + " d c", *slow)
     assert not early
     asked(TEXT + " d c d", quick)
