@@ -25,6 +25,7 @@ from gui.widgets.drag_layer import DragLayer
 from gui.widgets.readout import draw_readout
 from gui.widgets.scatter_geometry import Box, LabelPlacer, Points, Range
 from gui.widgets.scatter_labels import FittedTexts, paint_labels
+from gui.widgets.scatter_old import OldPoints, first_new, paint_old
 from gui.widgets.token_axis import NO_MARKS, Marks
 
 REACH = 12.0
@@ -84,7 +85,7 @@ class ScatterMap(CloudPlane):
         self._ground: QPixmap | None = None
         self._ground_key: tuple[object, ...] = ()
         self._ground_placer = LabelPlacer(0, 0)
-        self._old_steps = paint.OldSteps()
+        self._old_points = OldPoints()
         self._fitted = FittedTexts()
         self._drag_layer = DragLayer()
 
@@ -287,11 +288,23 @@ class ScatterMap(CloudPlane):
         place = self._place(colours, seen)
         key = (*place, *self._what(), self._titles)
         if self._base is None or key != self._base_key:
-            base = self._painted_ground(colours, seen, place).copy()
+            ground = self._painted_ground(colours, seen, place)
+            at, near = self._near(self.size())
+            base, placer = self._old_points.on(
+                ground,
+                (*place, self._titles),
+                at,
+                near,
+                self._covariance,
+                self._ground_placer,
+                size=self.size(),
+                scale=seen.scale,
+                joined=self.joined,
+                large=self._large,
+            )
             painter = QPainter(base)
             painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-            placer = self._ground_placer.copy()
-            self.written = self._paint_points(painter, self.size(), placer, self._old_steps)
+            self.written = self._paint_new(painter, self.size(), at, near, placer)
             painter.end()
             self._base, self._base_key = base, key
         return self._base
@@ -310,12 +323,8 @@ class ScatterMap(CloudPlane):
         place = self._place(colours, seen)
         painter.drawPixmap(0, 0, self._painted_ground(colours, seen, place))
 
-        def draw(inner: QPainter, size: QSize) -> dict[int, QRectF]:
-            placer = LabelPlacer(size.width(), size.height())
-            return self._paint_points(inner, size, placer, None)
-
         key = (*self._what(), colours.dark)
-        self._drag_layer.paint(painter, seen, self.size(), key, draw)
+        self._drag_layer.paint(painter, seen, self.size(), key, self._paint_all)
         index = self._marks.hovered
         box = self._drag_layer.written(index) if index is not None else None
         self.written = {} if index is None or box is None else {index: box}
@@ -348,32 +357,56 @@ class ScatterMap(CloudPlane):
         """Draw what tells directions and lengths."""
         paint.paint_axes(painter, seen, self.size(), self._titles, placer)
 
-    def _paint_points(
-        self,
-        painter: QPainter,
-        size: QSize,
-        placer: LabelPlacer,
-        old_steps: paint.OldSteps | None,
-    ) -> dict[int, QRectF]:
-        """Draw the points onto a map of `size`; tell where which labels were written."""
+    def _near(self, size: QSize) -> tuple[Points, NDArray[np.bool_]]:
+        """Where the points lie on a map of `size`, (T, 2), and which are seen of them, (T,)."""
         assert self.seen is not None
         at = self.seen.to_pixels(self.drawn_positions(), size.width(), size.height())
         beyond = (size.width() + MARGIN, size.height() + MARGIN)
         near: NDArray[np.bool_] = np.asarray(((at >= -MARGIN) & (at <= beyond)).all(axis=1))
+        return at, near
+
+    def _paint_all(self, painter: QPainter, size: QSize) -> dict[int, QRectF]:
+        """Draw all points onto a map of `size`; tell where which labels were written."""
+        assert self.seen is not None
+        placer = LabelPlacer(size.width(), size.height())
+        at, near = self._near(size)
+        if first_new(len(at)):
+            paint_old(
+                painter, at, near, self._covariance, placer,
+                size=size, scale=self.seen.scale, joined=self.joined, large=self._large,
+            )  # fmt: skip
+        return self._paint_new(painter, size, at, near, placer)
+
+    def _paint_new(
+        self,
+        painter: QPainter,
+        size: QSize,
+        at: Points,
+        near: NDArray[np.bool_],
+        placer: LabelPlacer,
+    ) -> dict[int, QRectF]:
+        """Draw what is new, marked or written over the old points; tell where labels are."""
+        assert self.seen is not None
+        first, marks = first_new(len(at)), self._marks
+        new = near & (np.arange(len(at)) >= first)
         if self._covariance is not None:
+            outlined = new.copy()
+            marked = [i for i in (marks.selected, *marks.pinned) if i is not None and i < len(at)]
+            outlined[marked] = near[marked]
             paint.paint_ellipses(
-                painter, at, near, self._covariance, scale=self.seen.scale, marks=self._marks
+                painter, at, outlined, self._covariance, scale=self.seen.scale, marks=marks
             )
         if self.joined:
-            paint.paint_path(painter, at, size, old_steps)
+            paint.paint_path(painter, at, size, first)
         paint.paint_group(painter, at, near, self.group.tokens)
-        paint.paint_points(painter, at, near, self._marks, placer, large=self._large)
+        paint.paint_points(painter, at, new, placer, large=self._large)
+        paint.paint_marked(painter, at, near, marks, large=self._large)
         return paint_labels(
             painter,
             at,
             near,
             self._labels,
-            marks=self._marks,
+            marks=marks,
             placer=placer,
             fitted=self._fitted,
         )
@@ -462,5 +495,6 @@ class ScatterMap(CloudPlane):
         kinds = (QEvent.Type.PaletteChange, QEvent.Type.FontChange, QEvent.Type.StyleChange)
         if event.type() in kinds and hasattr(self, "_base"):
             self._base = self._ground = None
+            self._old_points.forget()
             self.update()
         super().changeEvent(event)

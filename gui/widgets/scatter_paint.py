@@ -12,7 +12,6 @@ from PySide6.QtCore import QLineF, QPointF, QRectF, QSize, Qt
 from PySide6.QtGui import (
     QColor,
     QFontMetricsF,
-    QImage,
     QPainter,
     QPen,
     QPixmap,
@@ -94,6 +93,13 @@ def paint_axes(
     placer.take(0, 0, metrics.horizontalAdvance(titles[1]) + 8, 20)
 
 
+def ellipse_alphas(count: int) -> tuple[int, int]:
+    """Opacities of an ellipse's line and of its inside, in 255ths, where there are `count`."""
+    # Hundreds of outlines would hide what they surround.
+    faint = max(0.25, min(1.0, 60 / max(count, 1)))
+    return round(130 * faint), round(14 * faint)
+
+
 def paint_ellipses(
     painter: QPainter,
     at: Points,
@@ -105,89 +111,31 @@ def paint_ellipses(
 ) -> None:
     """Draw the 1-σ ellipse of each point that is in view; marked ones are filled."""
     colours = theme.current()
-    # Hundreds of outlines would hide what they surround.
-    faint = max(0.25, min(1.0, 60 / max(len(at), 1)))
-    axes = geometry.ellipse_axes(covariance)
-    axes[:, :2] *= scale
     # What its point hides need not be drawn.
-    shown = near & (axes[:, 0] > _dot(len(at)))
+    seen = np.flatnonzero(near)
+    axes = geometry.ellipse_axes(covariance[seen])
+    axes[:, :2] *= scale
+    larger = axes[:, 0] > _dot(len(at))
     marked = marks.pinned | {marks.selected}
+    line_alpha, fill_alpha = ellipse_alphas(len(at))
     before = painter.transform()
     was_marked: bool | None = None
-    places = at.tolist()
-    for index in np.flatnonzero(shown).tolist():
+    for index, (x, y), (major, minor, angle) in zip(
+        seen[larger].tolist(), at[seen[larger]].tolist(), axes[larger].tolist(), strict=True
+    ):
         if (index in marked) is not was_marked:
             was_marked = index in marked
             line = QColor(colours.accent if was_marked else colours.muted)
-            line.setAlpha(255 if was_marked else round(130 * faint))
+            line.setAlpha(255 if was_marked else line_alpha)
             fill = QColor(line)
-            fill.setAlpha(36 if was_marked else round(14 * faint))
+            fill.setAlpha(36 if was_marked else fill_alpha)
             painter.setPen(QPen(line, 1.5 if was_marked else 1))
             painter.setBrush(fill)
-        major, minor, angle = axes[index].tolist()
-        x, y = places[index]
         cos, sin = math.cos(angle), math.sin(angle)
         painter.setTransform(QTransform(cos, -sin, sin, cos, x, y) * before)
         # Enlarged a thousandfold an ellipse is as good as everywhere; Qt need not try.
         painter.drawEllipse(_ORIGIN, min(major, 1e5), min(minor, 1e5))
     painter.setTransform(before)
-
-
-class OldSteps:
-    """The picture of the old part of a long path, kept until something of it changes.
-
-    A letter that is typed changes the newest steps; the many old ones are drawn once and stay.
-
-    Attributes
-    ----------
-    drawings : int
-        How often it was drawn.
-    """
-
-    AGE, BLOCK = 128, 32
-    """From this age on a step is old; so many become old at once."""
-
-    def __init__(self) -> None:
-        self.drawings = 0
-        self._image: QImage | None = None
-        self._key: tuple[object, ...] = ()
-        self._drawn: tuple[NDArray[np.float64], NDArray[np.int64]] | None = None
-
-    @classmethod
-    def first_new(cls, steps: int) -> int:
-        """The first of a path's steps that is not old."""
-        return max(0, (steps - cls.AGE) // cls.BLOCK * cls.BLOCK)
-
-    def paint(
-        self,
-        painter: QPainter,
-        lines: NDArray[np.float64],
-        levels: NDArray[np.int64],
-        ink: QColor,
-        size: QSize,
-    ) -> None:
-        """Draw lines (S, 4), each of its opacity (S,) in 255ths, onto a map of `size`."""
-        ratio = painter.device().devicePixelRatioF()
-        key = (ratio, size, ink.rgb())
-        same = key == self._key and self._drawn is not None
-        if not (
-            same
-            and self._drawn is not None
-            and np.array_equal(self._drawn[0], lines)
-            and np.array_equal(self._drawn[1], levels)
-        ):
-            self.drawings += 1
-            self._key, self._drawn = key, (lines, levels)
-            image = QImage(size * ratio, QImage.Format.Format_ARGB32_Premultiplied)
-            image.setDevicePixelRatio(ratio)
-            image.fill(Qt.GlobalColor.transparent)
-            inner = QPainter(image)
-            inner.setRenderHint(QPainter.RenderHint.Antialiasing)
-            _paint_steps(inner, lines, levels, ink)
-            inner.end()
-            self._image = image
-        if self._image is not None:
-            painter.drawImage(0, 0, self._image)
 
 
 def _paint_steps(
@@ -208,33 +156,46 @@ def _paint_steps(
             draw_lines(painter, lines[start:end])
 
 
-def paint_path(
-    painter: QPainter, at: Points, size: QSize, old_steps: OldSteps | None = None
-) -> None:
-    """Join the points in reading order, fading from old to new; the last step has an arrow."""
+def path_levels(count: int) -> NDArray[np.int64]:
+    """How strongly the steps of a crowded path of `count` points are drawn, in 255ths."""
+    strong = geometry.path_strengths(count)
+    levels = np.round(255 * strong * np.where(strong <= _FAINT, 1.2, 1.0)).astype(np.int64)
+    # Steps that an eye, or eight bits of opacity, cannot tell apart are drawn at once.
+    levels[levels > _TOLD_APART] &= ~3
+    return levels
+
+
+def paint_first_steps(painter: QPainter, at: Points, size: QSize, count: int) -> None:
+    """Draw the first `count` steps of a crowded path, which is not all of it."""
+    levels = path_levels(len(at))
+    steps, starts, ends = geometry.clipped_steps(at[: count + 1], size.width(), size.height())
+    ink = QColor(theme.current().text)
+    _paint_steps(painter, np.hstack([starts, ends]), levels[steps], ink)
+
+
+def paint_path(painter: QPainter, at: Points, size: QSize, first: int = 0) -> None:
+    """Join the points in reading order, fading from old to new; the last step has an arrow.
+
+    Of a crowded path only the steps from `first` on are drawn.
+    """
     if len(at) < 2:
         return
     ink, seam = QColor(theme.current().text), QColor(theme.current().panel)
     seam.setAlpha(120)
-    strengths = geometry.path_strengths(len(at))
     last = len(at) - 2
-    strengths[last] = 1.0
-    steps, starts, ends = geometry.clipped_steps(at, size.width(), size.height())
+    steps, starts, ends = geometry.clipped_steps(at[first:], size.width(), size.height())
     if not len(steps):
         return
+    steps = steps + first
     if len(at) >= CROWD:
-        lines, strong = np.hstack([starts, ends]), strengths[steps]
-        # Steps that an eye, or eight bits of opacity, cannot tell apart are drawn at once.
-        levels = np.round(255 * strong * np.where(strong <= _FAINT, 1.2, 1.0)).astype(np.int64)
-        levels[levels > _TOLD_APART] &= ~3
-        newer = int(np.searchsorted(steps, OldSteps.first_new(last + 1)))
-        (old_steps or OldSteps()).paint(painter, lines[:newer], levels[:newer], ink, size)
-        newest = int(np.searchsorted(steps, last))
-        _paint_steps(painter, lines[newer:newest], levels[newer:newest], ink)
+        lines, newest = np.hstack([starts, ends]), int(np.searchsorted(steps, last))
+        _paint_steps(painter, lines[:newest], path_levels(len(at))[steps[:newest]], ink)
         ink.setAlphaF(1.0)
         painter.setPen(QPen(ink, 2.0))
         draw_lines(painter, lines[newest:])
     else:
+        strengths = geometry.path_strengths(len(at))
+        strengths[last] = 1.0
         for index, a, b in zip(steps.tolist(), starts.tolist(), ends.tolist(), strict=True):
             line = QLineF(*a, *b)
             # A seam in the ground's colour keeps the path apart from a coloured cloud.
@@ -266,17 +227,14 @@ def paint_points(
     painter: QPainter,
     at: Points,
     near: NDArray[np.bool_],
-    marks: Marks,
     placer: LabelPlacer,
     *,
     large: bool = False,
 ) -> None:
-    """Draw the points in view: ringed where pinned, larger and in the accent where selected."""
+    """Draw the points in view."""
     colours = theme.current()
-    accent, ground = QColor(colours.accent), QColor(colours.panel)
     dot = LARGE if large else _dot(len(at))
-    ring = max(RING, dot + 2.5)
-    painter.setPen(QPen(ground, 1))
+    painter.setPen(QPen(QColor(colours.panel), 1))
     painter.setBrush(QColor(colours.text))
     placer.take_points(at[near], dot)
     if len(at) < CROWD:
@@ -284,6 +242,15 @@ def paint_points(
             painter.drawEllipse(QPointF(x, y), dot, dot)
     else:
         _stamp_points(painter, at[near], dot)
+
+
+def paint_marked(
+    painter: QPainter, at: Points, near: NDArray[np.bool_], marks: Marks, *, large: bool = False
+) -> None:
+    """Ring the pinned points in view, and draw the selected one larger and in the accent."""
+    colours = theme.current()
+    accent, ground = QColor(colours.accent), QColor(colours.panel)
+    ring = max(RING, (LARGE if large else _dot(len(at))) + 2.5)
     painter.setPen(QPen(accent, 1.5))
     painter.setBrush(Qt.BrushStyle.NoBrush)
     for pinned in marks.pinned:

@@ -237,7 +237,8 @@ class TurningMap(ScatterMap):
             paint.paint_path(painter, at, size)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         paint.paint_group(painter, at, near, self.group.tokens)
-        paint.paint_points(painter, at, near, self._marks, placer, large=self._large)
+        paint.paint_points(painter, at, near, placer, large=self._large)
+        paint.paint_marked(painter, at, near, self._marks, large=self._large)
         self.written = {}
         if self.count <= LIVELY:
             self.written = paint_labels(

@@ -423,14 +423,15 @@ def spread(count):
     return np.tile(np.eye(2) * 0.1, (count, 1, 1))
 
 
-def test_a_letter_draws_neither_ground_nor_old_steps_anew(made):
+def test_a_letter_draws_neither_ground_nor_old_points_anew(made):
     plot = made(joined=True)
     plot.set_cloud(walk(500, 1))
     xy = walk(400)
     names = [f"t{i}" for i in range(400)]
     plot.set_points(xy, names, spread(400))
     pixels_of(plot)
-    ground, old, clouds = plot._ground, plot._old_steps.drawings, plot.cloud.drawings
+    ground, clouds = plot._ground, plot.cloud.drawings
+    assert plot._old_points.drawings == 0  # nobody may ever see them there again
     measured = plot._fitted.measured
     for letter in range(5):
         moved = xy.copy()
@@ -438,7 +439,7 @@ def test_a_letter_draws_neither_ground_nor_old_steps_anew(made):
         plot.set_points(moved, [*names[:-1], f"t{letter}"], spread(400))
         pixels_of(plot)
     assert plot._ground is ground
-    assert (plot._old_steps.drawings, plot.cloud.drawings) == (old, clouds)
+    assert (plot._old_points.drawings, plot.cloud.drawings) == (1, clouds)
     assert plot._fitted.measured == measured + 5
 
 
