@@ -1,4 +1,4 @@
-"""The first two principal components of some rows, from a matrix of products.
+"""The first two principal components of some rows.
 
 Shape letters: T rows, D columns, F rows that take part, n the smaller of T and D.
 """
@@ -82,7 +82,6 @@ def largest_two(
     diagonal: Doubles,
     times: Callable[[Doubles], Doubles],
     whole: Callable[[], Doubles],
-    within: float = 1e-10,
 ) -> tuple[Doubles, Doubles]:
     """The two largest eigenvalues of a symmetric (n, n) matrix, falling, and vectors (n, ≤2).
 
@@ -94,8 +93,6 @@ def largest_two(
         The matrix times a vector (n,).
     whole : callable
         The matrix, asked for only where it is small or iterations do not end.
-    within : float
-        How far iterations may end from them, as a share of the values.
     """
     if len(diagonal) > SMALL:
         # Lanczos iterations for two take some twenty products with the matrix. A decomposition into
@@ -110,7 +107,7 @@ def largest_two(
         shape = (len(diagonal), len(diagonal))
         matrix = LinearOperator(shape, matvec=times, dtype=np.float64)
         with contextlib.suppress(ArpackNoConvergence):  # near ties; they are found with the others
-            values, vectors = eigsh(matrix, k=2, v0=diagonal, tol=within)
+            values, vectors = eigsh(matrix, k=2, v0=diagonal, tol=1e-10)
             return values[::-1].clip(min=0), vectors[:, ::-1]
     values, vectors = np.linalg.eigh(whole())
     return values[::-1][:2].clip(min=0), vectors[:, ::-1][:, :2]
@@ -126,19 +123,50 @@ def across(states: NDArray[Any], mean: Doubles, vectors: Doubles) -> Doubles:
     return found / lengths
 
 
+def plane_of(states: NDArray[np.float32], fitted: NDArray[np.bool_]) -> tuple[Doubles, Doubles]:
+    """What `principal_plane` says of states on the host, in single precision and for a keystroke.
+
+    Parameters
+    ----------
+    states : ndarray
+        (T, D), D > 2.
+    fitted : ndarray
+        (T,), at least one of which takes part.
+
+    Returns
+    -------
+    xy, explained : ndarray
+        (T, 2), not a number where there is no plane, and (2,).
+    """
+    from engine.krylov import largest_two as largest_two_of
+
+    # About a mean, single precision leaves 1e-7 of what the states differ by.
+    centred = states - states[fitted].mean(axis=0, dtype=np.float32)
+    some = centred if fitted.all() else centred[fitted]  # (F, D)
+    diagonal = np.einsum("fd,fd->d", some, some).astype(np.float64)
+    total = float(diagonal.sum())
+    if not np.isfinite(total):
+        return np.full((len(states), 2), np.nan), np.zeros(2)
+    if not total > 0:
+        return np.zeros((len(states), 2)), np.zeros(2)
+    values, vectors = largest_two_of(some, diagonal, by_rows=True)
+    xy = centred @ _oriented(values, vectors).astype(np.float32)
+    return xy.astype(np.float64), _shares(values, total)
+
+
 def seen_along(
     states: NDArray[Any], mean: Doubles, values: Doubles, vectors: Doubles, total: float
 ) -> tuple[Doubles, Doubles]:
     """Where all rows lie along directions (D, k) about a mean, and shares of a total variance."""
-    loadings = oriented(values, vectors)
+    loadings = _oriented(values, vectors)
     xy = np.zeros((len(states), 2))
     for start, part in in_doubles(states):
         xy[start : start + len(part), : loadings.shape[1]] = part @ loadings
     xy[:, : loadings.shape[1]] -= mean @ loadings
-    return xy, shares(values, total)
+    return xy, _shares(values, total)
 
 
-def oriented(values: Doubles, vectors: Doubles) -> Doubles:
+def _oriented(values: Doubles, vectors: Doubles) -> Doubles:
     """Directions (D, k) so that the largest loading of each is positive; zero without variance."""
     # Directions in which nothing varies are noise of the arithmetic.
     loadings = vectors * (values > 1e-12 * max(values.max(), 1e-12))
@@ -147,7 +175,7 @@ def oriented(values: Doubles, vectors: Doubles) -> Doubles:
     return turned
 
 
-def shares(values: Doubles, total: float) -> Doubles:
+def _shares(values: Doubles, total: float) -> Doubles:
     """Shares (2,) of a total variance along directions of which there may be one."""
     explained = np.zeros(2)
     if total > 0:

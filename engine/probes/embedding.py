@@ -10,9 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from engine.frozen import FrozenRows
-from engine.principal import SMALL, gram, plane
+from engine.principal import SMALL, gram, plane, plane_of
 from engine.probes.spec import Pass, ProbeSpec, host_copy, on_host, states_at, to_numpy
-from engine.scatter import Scatter
 from engine.types import EmbeddingQuery, EmbeddingResult, Floats, Stack
 
 MASSIVE = 2.0
@@ -33,15 +32,10 @@ def typical(norms: Tensor) -> Tensor:
 
 
 class Pictured:
-    """The states of the layer that was pictured last, and what its picture is worked out from.
-
-    `which` says whose they are. Rows that an edit took away are told to the products with the next
-    answer, so that a view that is hidden costs nothing.
-    """
+    """The states of the layer that was pictured last; `which` says whose they are."""
 
     def __init__(self, which: tuple[Stack, int], width: int) -> None:
         self.which = which
-        self.scatter = Scatter(width)
         self.shown: EmbeddingResult | None = None  # of all states, if it was worked out
         self._values, self._norms = FrozenRows((width,)), FrozenRows(())
         self._kept = 0
@@ -55,8 +49,7 @@ class Pictured:
     def nbytes(self) -> int:
         """Bytes held."""
         xy = None if self.shown is None else self.shown.xy
-        held = self._values.nbytes + self._norms.nbytes + self.scatter.nbytes
-        return held + (0 if xy is None else xy.nbytes)
+        return self._values.nbytes + self._norms.nbytes + (0 if xy is None else xy.nbytes)
 
     def bring(self, states: Tensor) -> tuple[Floats, Floats, NDArray[np.bool_]]:
         """Copy what is new of `states` (T, D) on the CPU.
@@ -67,7 +60,6 @@ class Pictured:
             (T, D), (T,) and (T,), read-only: states, lengths, and which of them are typical.
         """
         kept = self._kept
-        gone = self._values.rows()[kept:]
         new = states[kept:].float()
         for held, rows in ((self._values, new), (self._norms, new.norm(dim=-1))):
             held.keep(kept)
@@ -77,14 +69,12 @@ class Pictured:
         values, norms = self._values.rows(), self._norms.rows()
         fitted: NDArray[np.bool_] = typical(torch.from_numpy(norms.copy())).numpy()
         fitted.setflags(write=False)
-        self.scatter.update(values, fitted, gone)
         return values, norms, fitted
 
 
 def answer(passed: Pass, query: EmbeddingQuery) -> EmbeddingResult | Callable[[], EmbeddingResult]:
     """States, norms and picture of one layer."""
     stack, states = states_at(passed, query.layer, query.stack)
-    # On an accelerator the products are quick, and to fold in a row the host would have to wait.
     if query.picture and on_host(states.device) and min(states.shape) > SMALL:
         return _pictured(passed, query.layer, stack, states)
     lengths = states.float().norm(dim=-1)
@@ -112,7 +102,7 @@ def _pictured(passed: Pass, layer: int, stack: Stack, states: Tensor) -> Embeddi
         kept = Pictured(which, states.shape[1])
     if kept.shown is None or len(kept.shown.values) != len(states):  # not just another head
         values, norms, fitted = kept.bring(states)
-        xy, explained = kept.scatter.plane(values)
+        xy, explained = plane_of(values, fitted)
         kept.shown = EmbeddingResult(
             layer, stack, values, norms, _floats(xy), _floats(explained), fitted
         )

@@ -1,4 +1,4 @@
-"""The picture's products, folded in a row at a time: what they fold, and that they are right."""
+"""What is kept of the layer whose states are pictured, and that its picture is right."""
 
 from __future__ import annotations
 
@@ -12,14 +12,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine import principal
 from engine.arena import capacity
 from engine.engine import Engine
 from engine.frozen import FrozenRows
-from engine.principal import principal_plane
+from engine.principal import plane_of, principal_plane
 from engine.probes import embedding
 from engine.probes.embedding import Pictured, typical
-from engine.scatter import Scatter, plane_of
 from engine.types import EmbeddingQuery, EmbeddingResult, NextQuery, Query, Request
 
 WIDTH = 40
@@ -29,10 +27,9 @@ EXACT = 5e-6
 
 
 @pytest.fixture(autouse=True, scope="module")
-def small_models_fold_too() -> Iterator[None]:
+def small_models_have_wide_pictures_too() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(embedding, "SMALL", 8)
-        patch.setattr(principal, "SMALL", 8)
         yield
 
 
@@ -47,7 +44,7 @@ def check(pictured: Pictured, states: torch.Tensor) -> None:
     assert np.array_equal(values, states.numpy())
     np.testing.assert_allclose(norms, states.norm(dim=-1).numpy(), rtol=1e-6)
     assert np.array_equal(fitted, typical(torch.from_numpy(norms.copy())).numpy())
-    xy, explained = pictured.scatter.plane(values)
+    xy, explained = plane_of(values, fitted)
     anew, share = principal_plane(states, torch.from_numpy(fitted.copy()))
     extent = float(np.ptp(anew.numpy(), axis=0).max()) or 1.0
     np.testing.assert_allclose(xy, anew.numpy(), atol=EXACT * extent)
@@ -79,64 +76,13 @@ EVEN = STATES / STATES.norm(dim=-1, keepdim=True)
 """All of a length: none leaves the picture."""
 
 
-def test_of_few_rows_no_products_are_kept() -> None:
-    pictured = Pictured(("decoder", 1), WIDTH)
-    for count in (40, 60, 61, 2 * WIDTH):
-        check(pictured, EVEN[:count])
-    assert pictured.scatter.folded == 0
-    assert pictured.scatter._square.size == 0
-
-
-def test_an_appended_row_is_folded_in_alone() -> None:
-    pictured = Pictured(("decoder", 1), WIDTH)
-    check(pictured, EVEN[:90])
-    assert pictured.scatter.folded == 0  # nobody may ever ask again
-    check(pictured, EVEN[:91])
-    assert pictured.scatter.folded == 91
-    check(pictured, EVEN[:92])
-    assert pictured.scatter.folded == 92
-    pictured.keep(90)
-    check(pictured, torch.cat([EVEN[:90], EVEN[-2:]]))
-    assert pictured.scatter.folded == 92 + 2 + 2  # two taken out, two put in
-    pictured.keep(70)
-    check(pictured, EVEN[:70])
-    assert pictured.scatter._square.size == 0
-
-
-def test_a_row_whose_part_changes_is_all_that_is_folded() -> None:
-    # The last row is just too long to be typical, until another long one lifts the median.
-    lengths = torch.ones(101)
-    lengths[:49], lengths[99], lengths[100] = 1.2, 2.3, 1.2
-    states = EVEN[:101] * lengths[:, None]
-    pictured = Pictured(("decoder", 1), WIDTH)
-    check(pictured, states[:100])
-    check(pictured, states[:100])
-    fitted = pictured.bring(states[:100])[2]
-    assert fitted.sum() == 99
-    before = pictured.scatter.folded
-    assert before == 100
-    check(pictured, states)
-    assert pictured.bring(states)[2].all()
-    assert pictured.scatter.folded == before + 2
-
-
-def test_an_overflow_is_gone_with_its_row() -> None:
-    pictured = Pictured(("decoder", 1), WIDTH)
-    check(pictured, STATES[:60])
-    spoilt = STATES[:61].clone()
-    spoilt[60] = torch.nan
-    pictured.bring(spoilt)
-    pictured.keep(60)
-    check(pictured, STATES[:60])
-
-
 @pytest.mark.parametrize("bad", [torch.nan, torch.inf])
 def test_a_row_that_overflowed_is_left_out_of_the_picture(bad: float) -> None:
     states = EVEN[:60].clone()
     states[7, 3] = bad
     pictured = Pictured(("decoder", 1), WIDTH)
     values, _, fitted = pictured.bring(states)
-    xy, explained = pictured.scatter.plane(values)
+    xy, explained = plane_of(values, fitted)
     assert np.flatnonzero(~fitted).tolist() == [7]
     assert np.flatnonzero(~np.isfinite(xy).all(axis=1)).tolist() == [7]
     assert 0 < explained[1] <= explained[0] < 1
@@ -168,19 +114,15 @@ def kept(engine: Engine) -> Pictured:
     return memo
 
 
-def test_a_view_folds_in_what_is_typed_and_a_hidden_one_nothing(engine: Engine) -> None:
-    text, query = LONG, EmbeddingQuery(2)
-    ask(engine, text[:-9], query)
-    before = ask(engine, text, query)[query]
+def test_a_hidden_view_costs_nothing(engine: Engine) -> None:
+    query = EmbeddingQuery(2)
+    before = ask(engine, LONG, query)[query]
     assert isinstance(before, EmbeddingResult)
-    shown, folded = before.values.copy(), kept(engine).scatter.folded
-    ask(engine, text + " d", query)
-    # A token more, one that the text's end was cut into anew, and rows whose part changed.
-    assert 0 < kept(engine).scatter.folded - folded <= 8 < len(shown)
-    held, folded = kept(engine).nbytes, kept(engine).scatter.folded
-    for end in range(20):
-        ask(engine, text + " dog" * end, NextQuery())
-    assert kept(engine).scatter.folded == folded
+    shown, held = before.values.copy(), kept(engine).nbytes
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(embedding, "plane_of", None)
+        for end in range(20):
+            ask(engine, LONG[:-20] + " dog" * end, NextQuery())
     assert kept(engine).shown is None
     assert kept(engine).nbytes < held
     assert np.array_equal(before.values, shown), "what was shown never changes"
@@ -190,7 +132,7 @@ def test_a_picture_is_worked_out_once(engine: Engine, monkeypatch: pytest.Monkey
     query = EmbeddingQuery(1)
     first = ask(engine, LONG, query)[query]
     with monkeypatch.context() as patch:
-        patch.setattr(Scatter, "plane", None)
+        patch.setattr(embedding, "plane_of", None)
         assert ask(engine, LONG, query, NextQuery())[query] is first
     ask(engine, LONG + " d", NextQuery())
     assert ask(engine, LONG, query)[query] is first
@@ -208,16 +150,8 @@ def test_one_layer_is_kept_and_its_bytes_are_told(engine: Engine) -> None:
     assert [name for name in engine._trace.memos if "embedding" in name] == ["embedding"]
     assert kept(engine).which == ("decoder", 2)
     count, width = len(engine._trace.ids), 32
-    assert count > 2 * width
-    rows = capacity(count)
-    held = 4 * rows * (width + 1) + 8 * width * 2 + (1 + 8) * count
-    assert kept(engine).nbytes == held
-    ask(engine, LONG + " d", EmbeddingQuery(2))
-    assert engine._trace is not None
-    count = len(engine._trace.ids)
-    assert capacity(count) > rows >= count  # there was room
-    held = 4 * rows * (width + 1) + 8 * width * (width + 2) + (1 + 8) * count
-    assert kept(engine).nbytes == held
+    # Values and lengths with room to grow, and where they are seen.
+    assert kept(engine).nbytes == 4 * capacity(count) * (width + 1) + 8 * count
 
 
 # --- rows that are shown as they lie --------------------------------------------------------------
