@@ -14,6 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from engine import krylov
+
 Doubles: TypeAlias = NDArray[np.float64]
 
 SMALL = 96
@@ -138,8 +140,6 @@ def plane_of(states: NDArray[np.float32], fitted: NDArray[np.bool_]) -> tuple[Do
     xy, explained : ndarray
         (T, 2), not a number where there is no plane, and (2,).
     """
-    from engine.krylov import largest_two as largest_two_of
-
     # About a mean, single precision leaves 1e-7 of what the states differ by.
     centred = states - states[fitted].mean(axis=0, dtype=np.float32)
     some = centred if fitted.all() else centred[fitted]  # (F, D)
@@ -149,7 +149,7 @@ def plane_of(states: NDArray[np.float32], fitted: NDArray[np.bool_]) -> tuple[Do
         return np.full((len(states), 2), np.nan), np.zeros(2)
     if not total > 0:
         return np.zeros((len(states), 2)), np.zeros(2)
-    values, vectors = largest_two_of(some, diagonal, by_rows=True)
+    values, vectors = krylov.largest_two(some, diagonal, by_rows=True)
     xy = centred @ _oriented(values, vectors).astype(np.float32)
     return xy.astype(np.float64), _shares(values, total)
 
