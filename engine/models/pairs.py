@@ -2,9 +2,9 @@
 
 To turn each code into a float costs as much as to multiply it. AVX2 multiplies 32 unsigned bytes by
 32 signed ones in one instruction, which also adds neighbours. So codes are left as they are, and
-the rows become bytes: a block of 32 inputs is written in steps, two to four million to its largest,
-each number as three digits. Eight outputs at a time, of four inputs each, are multiplied by a
-digit, and its sums of half a block are exact in sixteen bits: 16 · 15 · 128 < 2¹⁵.
+the rows become bytes: a block of 32 inputs is written in steps, four to eight million of them to
+its largest, and each number as three digits. Eight outputs at a time, of four inputs each, are
+multiplied by a digit. Its sums over half a block are exact in sixteen bits, 16 · 15 · 128 < 2¹⁵.
 
 Machines without AVX2 have the loops of `kernels`, which read the same codes.
 """
@@ -12,7 +12,6 @@ Machines without AVX2 have the loops of `kernels`, which read the same codes.
 from __future__ import annotations
 
 import math
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -25,24 +24,28 @@ from numpy.typing import NDArray
 from engine.models import kernels
 from engine.models.kernels import AHEAD, BLOCK, OF_FOUR_BITS, TILE, compiled, fetch
 
-PLACES = 1, 1 << 8, 1 << 15
-"""What the digits of a number are multiples of: there are signed ones of 8, 7 and 8 bits."""
+PLACES = 1, 1 << 8, 1 << 16
+"""What a number's digits are multiples of: signed bytes, the lowest first."""
+
+MIDDLE = 8
+"""Of the codes. What it gives is taken off the sums and added as a float: so the sums fit into 32
+bits, and rounding a row counts by half as much."""
 
 STEPS = 127 * PLACES[2]
-"""From 0 to more than the largest of a block; times 15 · 32 still a number of 32 bits."""
+"""From 0 to more than the largest of a block; times 32 · `MIDDLE` still a number of 32 bits."""
 
-SMALL, LARGE = 2.0**-90, 2.0**90
-"""Between these, a block's steps and what is made of them are floats of full precision."""
+LEAST = -126
+"""The power of two of the smallest step: smaller floats have fewer bits."""
 
 _DIGITS = len(PLACES)
-_SMALL, _LARGE = (np.float32(size).view(np.int32) for size in (SMALL, LARGE))
+_INFINITE = np.float32(np.inf).view(np.int32)
 _LANES = 8
 _GROUPS = 2  # of as many outputs: the sums of their digits, and what these are of, fill registers
 _AT_ONCE = _GROUPS * _LANES
 
-_int, _long = ir.IntType(32), ir.IntType(64)
+_int, _long, _float = ir.IntType(32), ir.IntType(64), ir.FloatType()
 _bytes, _shorts = (ir.VectorType(ir.IntType(bits), 256 // bits) for bits in (8, 16))
-_ints, _floats = (ir.VectorType(kind, _LANES) for kind in (_int, ir.FloatType()))
+_ints, _floats = (ir.VectorType(kind, _LANES) for kind in (_int, _float))
 _FUSED = ("contract",)
 
 
@@ -91,17 +94,18 @@ def _sums(builder: Any, codes: Any, digits: Any) -> list[list[Any]]:
     return sums
 
 
-def _joined(builder: Any, sums: list[Any]) -> Any:
-    """Of eight outputs: the number that the sums of the digits, in halves, are of."""
+def _joined(builder: Any, sums: list[Any], middle: Any) -> Any:
+    """Of eight outputs: the number that the sums of the digits, in halves, are of, less another."""
     multiply = builder.module.declare_intrinsic(
         "llvm.x86.avx2.pmadd.wd", (), ir.FunctionType(_ints, [_shorts, _shorts])
     )
-    # 2¹⁵ is no signed number of sixteen bits, but -2¹⁵ is.
-    low, middle, high = (
+    # 2¹⁶ is no number of sixteen bits, but half of its negative is.
+    low, high, highest = (
         builder.call(multiply, [sum_, ir.Constant(_shorts, [by] * 16)])
-        for sum_, by in zip(sums, (*PLACES[:2], -PLACES[2]), strict=True)
+        for sum_, by in zip(sums, (*PLACES[:2], -PLACES[2] // 2), strict=True)
     )
-    return builder.sub(builder.add(low, middle), high)
+    found = builder.add(builder.sub(low, middle), high)  # whose upper bits come and go
+    return builder.sub(builder.sub(found, highest), highest)
 
 
 def _block_adder(
@@ -111,15 +115,21 @@ def _block_adder(
     scales: Any,
     lows: Any,
     digits: Any,
+    middle: Any,
     step: Any,
     total: Any,
 ) -> Any:
     def code(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-        out, codes, scales, lows, digits, step, total = arguments
-        step, total = _spread(builder, _floats, step), _spread(builder, _floats, total)
+        out, codes, scales, lows, digits, middle, *numbers = arguments
+        middle = _spread(builder, _ints, middle)
+        step, total = (_spread(builder, _floats, number) for number in numbers)
+        center = builder.fmul(total, ir.Constant(_floats, [float(MIDDLE)] * _LANES))
         for group, sums in enumerate(_sums(builder, codes, digits)):
             at = 4 * group * _LANES
-            part = builder.fmul(builder.sitofp(_joined(builder, sums), _floats), step)
+            part = builder.fmul(
+                builder.sitofp(_joined(builder, sums, middle), _floats), step, flags=_FUSED
+            )
+            part = builder.fadd(part, center, flags=_FUSED)
             value = _load(builder, _floats, out, at)
             for factors, by in (scales, part), (lows, total):
                 more = builder.fmul(_load(builder, _floats, factors, at), by, flags=_FUSED)
@@ -127,55 +137,53 @@ def _block_adder(
             builder.store(value, _place(builder, _floats, out, at), align=1)
         return context.get_dummy_value()
 
-    return types.void(*[types.intp] * 5, types.float32, types.float32), code
+    return types.void(*[types.intp] * 5, types.int32, *[types.float32] * 2), code
 
 
 _add_block: Any = intrinsic(_block_adder)
-"""Add to sixteen outputs what a block gives: scale · step · Σ code · digits + low · total.
+"""Add to sixteen outputs what a block gives: scale · Σ code · row + low · total.
 
-All but the last two are addresses.
+The sum is ``step · (Σ code · digits - middle) + MIDDLE · total``. All but these are addresses.
 """
 
 
 def _digit_writer(_context: Any, row: Any, by: Any, digits: Any) -> Any:
-    def code(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+    def code(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
         row, by, digits = arguments
-        many, whole, short = (
-            ir.VectorType(kind, BLOCK) for kind in (ir.FloatType(), _int, ir.IntType(8))
-        )
-        rounded = builder.module.declare_intrinsic(
+        many, whole, byte = (ir.VectorType(kind, BLOCK) for kind in (_float, _int, ir.IntType(8)))
+        rint = builder.module.declare_intrinsic(
             f"llvm.rint.v{BLOCK}f32", (), ir.FunctionType(many, [many])
         )
+        add_up = builder.module.declare_intrinsic(
+            f"llvm.vector.reduce.add.v{BLOCK}i32", (), ir.FunctionType(_int, [whole])
+        )
         scaled = builder.fmul(_load(builder, many, row, 0), _spread(builder, many, by))
-        numbers = builder.fptosi(builder.call(rounded, [scaled]), whole)
-        # With half of the next place more in each but the last, the digits are its bits less that.
-        halves = [(after // place) // 2 for place, after in pairwise(PLACES)]
-        more = sum(half * place for half, place in zip(halves, PLACES, strict=False))
-        numbers = builder.add(numbers, ir.Constant(whole, [more] * BLOCK))
-        for index, (place, half) in enumerate(zip(PLACES, (*halves, 0), strict=True)):
-            shift = ir.Constant(whole, [place.bit_length() - 1] * BLOCK)
-            digit = builder.ashr(numbers, shift)
-            if half:
-                digit = builder.and_(digit, ir.Constant(whole, [2 * half - 1] * BLOCK))
-                digit = builder.sub(digit, ir.Constant(whole, [half] * BLOCK))
-            place_of = _place(builder, short, digits, index * BLOCK)
-            builder.store(builder.trunc(digit, short), place_of, align=1)
-        return context.get_dummy_value()
+        rounded = builder.fptosi(builder.call(rint, [scaled]), whole)
+        carry, eight = (ir.Constant(whole, [number] * BLOCK) for number in (128, 8))
+        number = rounded
+        for index in range(len(PLACES)):
+            place = _place(builder, byte, digits, index * BLOCK)
+            builder.store(builder.trunc(number, byte), place, align=1)
+            number = builder.ashr(builder.add(number, carry), eight)
+        return builder.call(add_up, [rounded])
 
-    return types.void(types.intp, types.float32, types.intp), code
+    return types.int32(types.intp, types.float32, types.intp), code
 
 
 _write_digits: Any = intrinsic(_digit_writer)
-"""Write 32 numbers times another, rounded, in digits. The first and the last are addresses."""
+"""Write 32 numbers times another, rounded, in digits; and find the sum of that.
+
+The first and the last are addresses.
+"""
 
 
-@compiled("boolean(float32[::1],int8[:,:,::1],float32[::1],float32[::1])")
+@compiled("void(float32[::1],int8[:,:,::1],int32[::1],float32[:,::1])")
 def in_digits(
     row: NDArray[np.float32],
     digits: NDArray[np.int8],
-    steps: NDArray[np.float32],
-    sums: NDArray[np.float32],
-) -> bool:
+    wholes: NDArray[np.int32],
+    of_blocks: NDArray[np.float32],
+) -> None:
     """Write a row in digits: ``step · Σ_k PLACES[k] · digit_k``, which is off by up to half a step.
 
     Parameters
@@ -183,18 +191,16 @@ def in_digits(
     row : ndarray
         (32·B,).
     digits : ndarray
-        (B, 3, 32), which takes them.
-    steps, sums : ndarray
-        (B,), which take the steps and the sums of the blocks. A step is the least power of two of
-        which the block's largest number is less than `STEPS`, and 0 where that is 0.
-
-    Returns
-    -------
-    bool
-        False, and what is written is of no use, where a block's largest is not 0, nor between
-        `SMALL` and `LARGE`, nor a number.
+        (B, 3, 32), which takes them: zeros in blocks where something is no number.
+    wholes : ndarray
+        (B,), which takes the sums of the blocks, in steps and times `MIDDLE`.
+    of_blocks : ndarray
+        (2, B), which takes the steps of the blocks and the sums of their numbers. A step is the
+        least power of two, from that of `LEAST` on, of which the largest number is less than
+        `STEPS`.
     """
     bits = row.view(np.int32)
+    steps, sums = of_blocks
     for b in range(len(steps)):
         first = b * BLOCK
         most, total = np.int32(0), np.float32(0)
@@ -202,17 +208,16 @@ def in_digits(
             # Bits without the sign are in the order of sizes, and what is no number is largest.
             most = np.int32(max(most, bits[first + j] & np.int32(0x7FFFFFFF)))
             total += row[first + j]
-        if most != 0 and not _SMALL < most < _LARGE:
-            return False
-        large = np.float64(np.int32(most).view(np.float32))
-        _mantissa, exponent = math.frexp(large / STEPS)
-        steps[b], sums[b] = math.ldexp(1.0, exponent) if most else 0.0, total
-        by = np.float32(math.ldexp(1.0, -exponent)) if most else np.float32(0)
-        _write_digits(row[first:].ctypes.data, by, digits[b].ctypes.data)
-    return True
-
-
-_by_floats = kernels.product4
+        sums[b] = total
+        if most < _INFINITE:
+            large = np.float64(np.int32(most).view(np.float32))
+            _mantissa, exponent = math.frexp(large / STEPS)
+            exponent = max(exponent, LEAST)
+            steps[b] = math.ldexp(1.0, exponent)
+            by = np.float32(math.ldexp(1.0, -exponent))
+            wholes[b] = MIDDLE * _write_digits(row[first:].ctypes.data, by, digits[b].ctypes.data)
+        else:
+            digits[b], wholes[b], steps[b] = 0, 0, 0
 
 
 def _by_pairs(
@@ -224,23 +229,19 @@ def _by_pairs(
 ) -> None:
     """Do what `kernels.product4` does, in six tenths of the time.
 
-    A number of a row is off by up to a four millionth of the largest of its block, and half of that
-    as a rule, however small the number: as in a sum of floats, where the largest term decides how
-    the others are rounded. Rows that `in_digits` doesn't take go through the other loops.
+    A number of a row is off by up to an eight millionth of the largest of its block, however small
+    the number: as in a sum of floats, where the largest term decides how the others are rounded.
+    Where something is no number, neither is the sum of its block, and so is nothing in the row.
     """
     tiles, blocks = codes.shape[:2]
     count = len(rows)
     digits = np.empty((count, blocks, _DIGITS, BLOCK), np.int8)
-    steps, sums = np.empty((count, blocks), np.float32), np.empty((count, blocks), np.float32)
-    fits = np.empty(count, np.bool_)
+    wholes = np.empty((count, blocks), np.int32)
+    of_blocks = np.empty((count, 2, blocks), np.float32)
     for n in range(count):
-        fits[n] = in_digits(rows[n], digits[n], steps[n], sums[n])
-        if not fits[n]:
-            _by_floats(rows[n : n + 1], codes, scales, lows, out[n : n + 1])
+        in_digits(rows[n], digits[n], wholes[n], of_blocks[n])
     for t in range(tiles):
         for n in range(count):
-            if not fits[n]:
-                continue
             found = out[n, t * TILE : (t + 1) * TILE]
             for o in range(TILE):
                 found[o] = 0
@@ -255,10 +256,11 @@ def _by_pairs(
                         scales[t, b, o:].ctypes.data,
                         lows[t, b, o:].ctypes.data,
                         digits[n, b].ctypes.data,
-                        steps[n, b],
-                        sums[n, b],
+                        wholes[n, b],
+                        of_blocks[n, 0, b],
+                        of_blocks[n, 1, b],
                     )
 
 
-product4 = compiled(OF_FOUR_BITS)(_by_pairs) if _has_avx2() else _by_floats
+product4 = compiled(OF_FOUR_BITS)(_by_pairs) if _has_avx2() else kernels.product4
 """Rows times weights of four bits, as quickly as this machine can: see `kernels.product4`."""
