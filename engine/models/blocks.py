@@ -26,9 +26,9 @@ from engine.models.kernels import (
     compiled,
     gated,
     norm,
-    product4,
     product8,
 )
+from engine.models.pairs import product4
 
 QUERY_KEY_VALUE, OUTPUT, GATE_UP, DOWN = range(4)
 """The products of a block, in order."""
@@ -58,7 +58,7 @@ def _pointer(kind: Any) -> Any:
     return pointer
 
 
-_floats, _bytes, _signed = (_pointer(kind) for kind in (types.float32, types.uint8, types.int8))
+_floats, _words, _signed = (_pointer(kind) for kind in (types.float32, types.uint32, types.int8))
 
 
 @compiled("void(float32[:,::1],int64[::1],float32[:,::1])")
@@ -70,7 +70,7 @@ def _product(
     scales = carray(_floats(weight[SCALES]), (tiles, blocks, TILE))
     if weight[BITS] == 4:
         lows = carray(_floats(weight[LOWS]), (tiles, blocks, TILE))
-        codes = carray(_bytes(weight[CODES]), (tiles, blocks, BLOCK // 2, TILE))
+        codes = carray(_words(weight[CODES]), (tiles, blocks, BLOCK // 8, TILE))
         product4(rows, codes, scales, lows, out)
     else:
         wide = carray(_signed(weight[CODES]), (tiles, blocks, BLOCK, TILE))

@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from engine.models.kernels import BLOCK, TILE, encode4, encode8, product4, product8
+from engine.models.kernels import BLOCK, TILE, encode4, encode8, product8
+from engine.models.pairs import product4
 
 Rows = NDArray[np.float32]
 
@@ -61,9 +62,9 @@ def coded(weight: Tensor) -> Coded | None:
     tiles, blocks = -(-outputs // TILE), inputs // BLOCK
     shape = tiles, blocks, TILE
     scales, lows = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
-    nibbles = np.zeros((tiles, blocks, BLOCK // 2, TILE), np.uint8)
-    if encode4(values, CLOSE, nibbles, scales, lows):
-        return Coded(outputs, nibbles, scales, lows)
+    words = np.zeros((tiles, blocks, BLOCK // 8, TILE), np.uint32)
+    if encode4(values, CLOSE, words, scales, lows):
+        return Coded(outputs, words, scales, lows)
     codes = np.zeros((tiles, blocks, BLOCK, TILE), np.int8)
     if encode8(values, CLOSE, codes, scales):
         return Coded(outputs, codes, scales, None)
