@@ -19,11 +19,11 @@ from numba.core import types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
+from engine.models.compiling import compiled
 from engine.models.kernels import (
     BLOCK,
     TILE,
     attend,
-    compiled,
     gated,
     norm,
     product8,

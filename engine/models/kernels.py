@@ -4,23 +4,19 @@ A step of one token is a few thousand operations on a few hundred numbers, each 
 to call than to compute, and the reading of every weight once. Here the same is a dozen loops. None
 of them needs more than one core: reading weights is bound by memory, and the other core is the
 window's. They let go of the interpreter while they run.
-
-Sums may be added up in any order (``fastmath``), but infinities and what is no number stay so.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
-import numba
 import numpy as np
 from llvmlite import ir  # type: ignore[import-untyped]
 from numba.core import types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-F = TypeVar("F", bound=Callable[..., Any])
+from engine.models.compiling import compiled
 
 TILE = 64
 """Outputs that lie together in coded weights: what they are summed up in stays in the registers
@@ -37,24 +33,6 @@ OF_FOUR_BITS = (
     "void(float32[:,::1],uint32[:,:,:,::1],float32[:,:,::1],float32[:,:,::1],float32[:,::1])"
 )
 """The signature of `product4`."""
-
-_ORDER = {"contract", "reassoc", "nsz", "arcp"}
-
-
-def compiled(signature: str) -> Callable[[F], F]:
-    """Compile for one signature, now; what was compiled before on this machine is read again."""
-
-    def compiler(cache: bool) -> Any:
-        return numba.njit(signature, cache=cache, nogil=True, fastmath=_ORDER, error_model="numpy")
-
-    def decorate(function: F) -> F:
-        try:
-            found: F = compiler(True)(function)
-        except RuntimeError:  # there is no folder that may be written to
-            found = compiler(False)(function)
-        return found
-
-    return decorate
 
 
 def _fetch(_context: Any, address: Any, offset: Any) -> Any:

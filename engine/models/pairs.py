@@ -22,7 +22,8 @@ from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from engine.models import kernels
-from engine.models.kernels import AHEAD, BLOCK, OF_FOUR_BITS, TILE, compiled, fetch
+from engine.models.compiling import compiled
+from engine.models.kernels import AHEAD, BLOCK, OF_FOUR_BITS, TILE, fetch
 
 PLACES = 1, 1 << 8, 1 << 16
 """What a number's digits are multiples of: signed bytes, the lowest first."""
