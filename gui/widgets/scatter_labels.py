@@ -61,7 +61,7 @@ def _common(old: Sequence[str], new: Sequence[str]) -> int:
     return low
 
 
-@lru_cache(maxsize=1 << 12)
+@lru_cache(maxsize=1 << 10)
 def fitted_text(label: str, face: str) -> tuple[str, float]:
     """A point's label, cut where it is very long, and its width in pixels.
 

@@ -45,7 +45,7 @@ class Marks:
 NO_MARKS = Marks()
 
 
-@lru_cache(maxsize=1 << 12)
+@lru_cache(maxsize=1 << 10)
 def token_label(text: str) -> str:
     """Make a token's text fit for an axis: without blanks around it, other marks made visible."""
     shown = visible(text)
@@ -67,7 +67,7 @@ class TokenLabels:
         return self._labels.copy()
 
 
-@lru_cache(maxsize=1 << 12)
+@lru_cache(maxsize=1 << 10)
 def elided(text: str, width: int, font: QFont) -> str:
     """`text`, cut with an ellipsis where it takes more than `width` pixels."""
     return QFontMetrics(font).elidedText(text, Qt.TextElideMode.ElideRight, width)
