@@ -38,6 +38,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     # numpy's own threads do stay awake: after the two components of a picture had been found, the
     # next step's products took twice as long.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    # oneDNN keeps a compiled loop for each shape it has met, a thousand of them: after texts of
+    # 1,200 lengths the process held 1.2 GB more. What a key needs are a few.
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
     share_one_heap()  # before there is another thread
     parser = _parser()
     arguments = parser.parse_args(argv)

@@ -107,6 +107,38 @@ def test_threads_take_their_memory_from_one_heap(how: str, told: str) -> None:
     assert done.stdout.strip() == told
 
 
+SHAPES = """
+import contextlib, io
+import main
+with contextlib.redirect_stdout(io.StringIO()):
+    main.main(["models"])
+import torch
+from engine.memory import resident
+with torch.inference_mode():
+    for rows in (1, 2):
+        torch.nn.functional.gelu(torch.zeros(rows, 256))
+    before = resident()
+    for rows in range(3, 303):
+        torch.nn.functional.gelu(torch.zeros(rows, 256))
+print(resident() - before)
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="what is resident differs")
+def test_texts_of_many_lengths_leave_no_compiled_loops_behind() -> None:
+    known = {k: v for k, v in os.environ.items() if k != "ONEDNN_PRIMITIVE_CACHE_CAPACITY"}
+    done = subprocess.run(
+        [sys.executable, "-c", SHAPES],
+        cwd=ROOT,
+        env={**known, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    # Without a bound it is three times as much: see main.py.
+    assert int(done.stdout) < 60_000_000
+
+
 class Quick:
     """An engine that answers at once."""
 

@@ -86,7 +86,11 @@ def t5(tmp_path_factory):
 def run(capfd, monkeypatch):
     """Run the program in this process; gives exit code, output and error output."""
     monkeypatch.delenv(console.TRACEBACK, raising=False)
-    for name, value in (("GOMP_SPINCOUNT", "100000"), ("OPENBLAS_NUM_THREADS", "1")):
+    for name, value in (
+        ("GOMP_SPINCOUNT", "100000"),
+        ("OPENBLAS_NUM_THREADS", "1"),
+        ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64"),
+    ):
         monkeypatch.setenv(name, value)  # so that what the program sets is put back
 
     def once(*words):
