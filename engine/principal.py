@@ -6,7 +6,7 @@ Shape letters: T rows, D columns, F rows that take part, n the smaller of T and 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -73,45 +73,28 @@ def plane(
 ) -> tuple[Doubles, Doubles]:
     """What `principal_plane` says, of states (T, D), fitted (T,) and their `gram`, on the host."""
     matrix = matrix.astype(np.float64)
-    values, vectors = largest_two(matrix.diagonal(), matrix.__matmul__, lambda: matrix)
+    values, vectors = _largest_two(matrix)
     mean = states[fitted].mean(axis=0, dtype=np.float64)
     if len(states) <= states.shape[1]:
         vectors = across(states, mean, vectors * fitted[:, None])
     return seen_along(states, mean, values, vectors, float(np.trace(matrix)))
 
 
-def largest_two(
-    diagonal: Doubles,
-    times: Callable[[Doubles], Doubles],
-    whole: Callable[[], Doubles],
-) -> tuple[Doubles, Doubles]:
-    """The two largest eigenvalues of a symmetric (n, n) matrix, falling, and vectors (n, ≤2).
-
-    Parameters
-    ----------
-    diagonal : ndarray
-        (n,), at which iterations begin: the same rows then give the same picture.
-    times : callable
-        The matrix times a vector (n,).
-    whole : callable
-        The matrix, asked for only where it is small or iterations do not end.
-    """
-    if len(diagonal) > SMALL:
+def _largest_two(matrix: Doubles) -> tuple[Doubles, Doubles]:
+    """The two largest eigenvalues of a symmetric (n, n) matrix, falling, and vectors (n, ≤2)."""
+    if len(matrix) > SMALL:
         # Lanczos iterations for two take some twenty products with the matrix. A decomposition into
-        # all took longer than half a forward pass at 512 tokens; of block iterations a step
-        # costs more than the products that it saves.
+        # all took longer than half a forward pass at 512 tokens.
         from scipy.sparse.linalg import (  # type: ignore[import-untyped]
             ArpackNoConvergence,
-            LinearOperator,
             eigsh,
         )
 
-        shape = (len(diagonal), len(diagonal))
-        matrix = LinearOperator(shape, matvec=times, dtype=np.float64)
         with contextlib.suppress(ArpackNoConvergence):  # near ties; they are found with the others
-            values, vectors = eigsh(matrix, k=2, v0=diagonal, tol=1e-10)
+            # Begun at the diagonal: the same rows then give the same picture.
+            values, vectors = eigsh(matrix, k=2, v0=matrix.diagonal(), tol=1e-10)
             return values[::-1].clip(min=0), vectors[:, ::-1]
-    values, vectors = np.linalg.eigh(whole())
+    values, vectors = np.linalg.eigh(matrix)
     return values[::-1][:2].clip(min=0), vectors[:, ::-1][:, :2]
 
 
