@@ -25,7 +25,7 @@ from gui.widgets.drag_layer import DragLayer
 from gui.widgets.readout import draw_readout
 from gui.widgets.scatter_geometry import Box, LabelPlacer, Points, Range
 from gui.widgets.scatter_labels import FittedTexts, paint_labels
-from gui.widgets.scatter_old import OldPoints, first_new, paint_old
+from gui.widgets.scatter_old import OldPoints, Scene, paint_old
 from gui.widgets.token_axis import NO_MARKS, Marks
 
 REACH = 12.0
@@ -289,22 +289,13 @@ class ScatterMap(CloudPlane):
         key = (*place, *self._what(), self._titles)
         if self._base is None or key != self._base_key:
             ground = self._painted_ground(colours, seen, place)
-            at, near = self._near(self.size())
+            scene = self._scene(self.size())
             base, placer = self._old_points.on(
-                ground,
-                (*place, self._titles),
-                at,
-                near,
-                self._covariance,
-                self._ground_placer,
-                size=self.size(),
-                scale=seen.scale,
-                joined=self.joined,
-                large=self._large,
+                ground, (*place, self._titles), scene, self._ground_placer
             )
             painter = QPainter(base)
             painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-            self.written = self._paint_new(painter, self.size(), at, near, placer)
+            self.written = self._paint_new(painter, scene, placer)
             painter.end()
             self._base, self._base_key = base, key
         return self._base
@@ -357,50 +348,37 @@ class ScatterMap(CloudPlane):
         """Draw what tells directions and lengths."""
         paint.paint_axes(painter, seen, self.size(), self._titles, placer)
 
-    def _near(self, size: QSize) -> tuple[Points, NDArray[np.bool_]]:
-        """Where the points lie on a map of `size`, (T, 2), and which are seen of them, (T,)."""
+    def _scene(self, size: QSize) -> Scene:
+        """The points as they lie on a map of `size`."""
         assert self.seen is not None
         at = self.seen.to_pixels(self.drawn_positions(), size.width(), size.height())
         beyond = (size.width() + MARGIN, size.height() + MARGIN)
         near: NDArray[np.bool_] = np.asarray(((at >= -MARGIN) & (at <= beyond)).all(axis=1))
-        return at, near
+        scale, spread = self.seen.scale, self._covariance
+        return Scene(size, at, near, spread, scale, self.joined, self._large)
 
     def _paint_all(self, painter: QPainter, size: QSize) -> dict[int, QRectF]:
         """Draw all points onto a map of `size`; tell where which labels were written."""
-        assert self.seen is not None
-        placer = LabelPlacer(size.width(), size.height())
-        at, near = self._near(size)
-        if first_new(len(at)):
-            paint_old(
-                painter, at, near, self._covariance, placer,
-                size=size, scale=self.seen.scale, joined=self.joined, large=self._large,
-            )  # fmt: skip
-        return self._paint_new(painter, size, at, near, placer)
+        scene, placer = self._scene(size), LabelPlacer(size.width(), size.height())
+        if scene.first:
+            paint_old(painter, scene, placer)
+        return self._paint_new(painter, scene, placer)
 
-    def _paint_new(
-        self,
-        painter: QPainter,
-        size: QSize,
-        at: Points,
-        near: NDArray[np.bool_],
-        placer: LabelPlacer,
-    ) -> dict[int, QRectF]:
+    def _paint_new(self, painter: QPainter, scene: Scene, placer: LabelPlacer) -> dict[int, QRectF]:
         """Draw what is new, marked or written over the old points; tell where labels are."""
-        assert self.seen is not None
-        first, marks = first_new(len(at)), self._marks
-        new = near & (np.arange(len(at)) >= first)
-        if self._covariance is not None:
+        marks, at, near, new = self._marks, scene.at, scene.near, scene.new
+        if scene.covariance is not None:
             outlined = new.copy()
             marked = [i for i in (marks.selected, *marks.pinned) if i is not None and i < len(at)]
             outlined[marked] = near[marked]
             paint.paint_ellipses(
-                painter, at, outlined, self._covariance, scale=self.seen.scale, marks=marks
+                painter, at, outlined, scene.covariance, scale=scene.scale, marks=marks
             )
-        if self.joined:
-            paint.paint_path(painter, at, size, first)
+        if scene.joined:
+            paint.paint_path(painter, at, scene.size, scene.first)
         paint.paint_group(painter, at, near, self.group.tokens)
-        paint.paint_points(painter, at, new, placer, large=self._large)
-        paint.paint_marked(painter, at, near, marks, large=self._large)
+        paint.paint_points(painter, at, new, placer, large=scene.large)
+        paint.paint_marked(painter, at, near, marks, large=scene.large)
         return paint_labels(
             painter,
             at,

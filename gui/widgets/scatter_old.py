@@ -7,6 +7,8 @@ drawn over what is old.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 from PySide6.QtCore import QSize
@@ -25,26 +27,50 @@ def first_new(count: int) -> int:
     return max(0, (count - 1 - AGE) // BLOCK * BLOCK) if count >= paint.CROWD else 0
 
 
-def paint_old(
-    painter: QPainter,
-    at: Points,
-    near: NDArray[np.bool_],
-    covariance: NDArray[np.float64] | None,
-    placer: LabelPlacer,
-    *,
-    size: QSize,
-    scale: float,
-    joined: bool,
-    large: bool,
-) -> None:
-    """Draw the old ones of all points (T, 2) that are `near` (T,), none of them marked."""
-    first = first_new(len(at))
-    old = near & (np.arange(len(at)) < first)
-    if covariance is not None:
-        paint.paint_ellipses(painter, at, old, covariance, scale=scale, marks=NO_MARKS)
-    if joined:
-        paint.paint_first_steps(painter, at, size, first)
-    paint.paint_points(painter, at, old, placer, large=large)
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """Points as they lie on a map of `size`.
+
+    Attributes
+    ----------
+    at : (T, 2)
+        In pixels.
+    near : (T,)
+        Which are in view, or nearly.
+    covariance : (T, 2, 2) or None
+        In squared units of the map, of which one has `scale` pixels.
+    joined, large : bool
+        Whether a path joins them, and whether they are drawn large.
+    """
+
+    size: QSize
+    at: Points
+    near: NDArray[np.bool_]
+    covariance: NDArray[np.float64] | None
+    scale: float
+    joined: bool
+    large: bool
+
+    @property
+    def first(self) -> int:
+        """The first that is not old."""
+        return first_new(len(self.at))
+
+    @property
+    def new(self) -> NDArray[np.bool_]:
+        """Which are in view and not old, (T,)."""
+        return self.near & (np.arange(len(self.at)) >= self.first)
+
+
+def paint_old(painter: QPainter, scene: Scene, placer: LabelPlacer) -> None:
+    """Draw the old points, none of them marked."""
+    at, old = scene.at, scene.near & ~scene.new
+    if scene.covariance is not None:
+        spread, scale = scene.covariance, scene.scale
+        paint.paint_ellipses(painter, at, old, spread, scale=scale, marks=NO_MARKS)
+    if scene.joined:
+        paint.paint_first_steps(painter, at, scene.size, scene.first)
+    paint.paint_points(painter, at, old, placer, large=scene.large)
 
 
 class OldPoints:
@@ -64,33 +90,20 @@ class OldPoints:
         self._placer = LabelPlacer(0, 0)
 
     def on(
-        self,
-        ground: QPixmap,
-        key: tuple[object, ...],
-        at: Points,
-        near: NDArray[np.bool_],
-        covariance: NDArray[np.float64] | None,
-        placer: LabelPlacer,
-        *,
-        size: QSize,
-        scale: float,
-        joined: bool,
-        large: bool,
+        self, ground: QPixmap, key: tuple[object, ...], scene: Scene, placer: LabelPlacer
     ) -> tuple[QPixmap, LabelPlacer]:
         """A copy of `ground` with the old points, and of `placer` with their places taken.
 
-        Parameters
-        ----------
-        key : tuple
-            What the ground depends on, and whatever else changes the picture but the points.
+        `key` is what the ground depends on.
         """
-        first = first_new(len(at))
+        first, count = scene.first, len(scene.at)
         if not first:
             return ground.copy(), placer.copy()
-        key = (*key, first, size, scale, joined, large, paint.ellipse_alphas(len(at)))
-        spread = np.zeros(0) if covariance is None else covariance[:first]
+        how = scene.size, scene.scale, scene.joined, scene.large
+        key = (*key, *how, first, paint.ellipse_alphas(count))
+        spread = np.zeros(0) if scene.covariance is None else scene.covariance[:first]
         # The point behind the last old one is where its step ends.
-        parts = at[: first + 1], spread, paint.path_levels(len(at))[:first]
+        parts = scene.at[: first + 1], spread, paint.path_levels(count)[:first]
         again = key == self._key and all(map(_equal, parts, self._parts))
         if not again:
             self._key, self._parts, self._picture = key, parts, None
@@ -98,10 +111,7 @@ class OldPoints:
             made, taken = ground.copy(), placer.copy()
             painter = QPainter(made)
             painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-            paint_old(
-                painter, at, near, covariance, taken,
-                size=size, scale=scale, joined=joined, large=large,
-            )  # fmt: skip
+            paint_old(painter, scene, taken)
             painter.end()
             if not again:
                 return made, taken
