@@ -430,9 +430,8 @@ def test_a_letter_draws_neither_ground_nor_old_points_anew(made):
     names = [f"t{i}" for i in range(400)]
     plot.set_points(xy, names, spread(400))
     pixels_of(plot)
-    ground, clouds = plot._ground, plot.cloud.drawings
+    ground, clouds, measured = plot._ground, plot.cloud.drawings, plot._fitted.measured
     assert plot._old_points.drawings == 0  # nobody may ever see them there again
-    measured = plot._fitted.measured
     for letter in range(5):
         moved = xy.copy()
         moved[-1] += 0.1 * (letter + 1)
