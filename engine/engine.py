@@ -22,7 +22,7 @@ import torch
 from engine import contrast, memory, precision
 from engine.beside import MEMO
 from engine.comparison import SecondLoaded
-from engine.cores import one_core
+from engine.cores import all_but_one, one_core
 from engine.errors import Cancelled, NoRoomError, UserError
 from engine.models.families.decoder import common_prefix
 from engine.models.families.spec import Ran, added
@@ -298,7 +298,7 @@ class Engine:
         passed = replace(passed, trace=trace)
         forget_unasked(trace, request)
         few = 0 < ran.suffix <= FEW_TOKENS
-        with one_core(few):
+        with one_core(few) if ran.suffix else all_but_one():
             first = foremost(request.queries, self._asked if not ran.suffix else None)
             if ran.suffix <= FEW_TOKENS and eager and first != request.queries:
                 answer(first, tell=True)
