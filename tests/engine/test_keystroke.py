@@ -25,6 +25,7 @@ from engine.models.text import TokenReader
 from engine.probes import mosaic
 from engine.probes.attention import ShownMap
 from engine.probes.mosaic import Thumbnails
+from engine.probes.spec import Pass
 from engine.trace import LayerAttention, Trace
 from engine.types import (
     AttentionQuery,
@@ -317,3 +318,27 @@ def test_a_common_prefix_ends_where_the_two_first_differ(one: list[int], other: 
     count = common_prefix(one, other)
     assert one[:count] == other[:count]
     assert count == min(len(one), len(other)) or one[count] != other[count]
+
+
+def test_another_layer_leaves_the_window_a_core(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+    probe = Engine._probe
+
+    def watched(passed: Pass, query: Query) -> object:
+        seen.append(torch.get_num_threads())
+        return probe(passed, query)
+
+    monkeypatch.setattr(Engine, "_probe", staticmethod(watched))
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        for layer, threads in ((0, 3), (1, 2)):  # a whole text first: nothing is drawn beside it
+            seen.clear()
+            text = TEXT + " window"
+            engine.answer(Request(1, engine.epoch, text, (AttentionQuery(layer, "mean"),)))
+            assert seen == [threads]
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
