@@ -8,8 +8,9 @@ large pieces (``MALLOC_MMAP_THRESHOLD_``) left two thirds of them.
 
 Of the heaps there are eight for each core, one for each thread that comes by. What one thread has
 freed another cannot use, and pages that are in use by halves cannot be returned: still the process
-grew by 2 to 4 %. In a single heap it did not: after 3,000 edits it held what it had held with as
-many bytes in use after 800. Threads keep small pieces for themselves, so they do not queue for it.
+grew by 2 to 4 %. In a single heap it held after 3,000 edits what it had held with as many bytes in
+use after 800; what it still grew by was oneDNN's, see main.py. Threads keep small pieces for
+themselves, so they do not queue for it.
 """
 
 from __future__ import annotations
