@@ -8,15 +8,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from engine import causal
 from engine.estimate import ROWS
 from engine.frozen import FrozenSquare
 from engine.probes.spec import NotAnswerable, Pass, ProbeSpec, on_host, to_numpy
 from engine.trace import AttentionMaps, LayerAttention
 from engine.types import AttentionQuery, AttentionResult, Floats, Stack
-
-SOME = 64
-"""Rows at a time of a causal map: what is worked out of them stays in the processor's cache, and
-half of the map is passed over."""
 
 
 def layer_of(passed: Pass, layer: int, stack: Stack | None) -> tuple[Stack, AttentionMaps]:
@@ -104,16 +101,10 @@ def _fill(rows: Tensor, layer: AttentionMaps, which: object, start: int) -> None
 
 
 def _fill_plain(rows: Tensor, layer: LayerAttention, head: int | None, start: int) -> None:
-    """The same of causal attention on the CPU, without what no row may see."""
-    count = len(rows)
-    for low in range(start, start + count, SOME):
-        high = min(low + SOME, start + count)
-        there = rows[low - start : high - start]
-        fresh = layer.seen_weights(head, low, high)  # (H or 1, t, high)
-        torch.mean(fresh, dim=0, out=there[:, :high]) if head is None else there[:, :high].copy_(
-            fresh[0]
-        )
-        there[:, high:] = 0
+    """The same of causal attention on the CPU, beside which the window draws."""
+    queries, keys = layer.arrays()
+    first, last = (0, len(queries)) if head is None else (head, head + 1)
+    causal.mean_rows(queries, keys, layer.scale, first, last, start, rows.numpy())
 
 
 def answer(passed: Pass, query: AttentionQuery) -> AttentionResult:
