@@ -219,8 +219,8 @@ class Engine:
         cancelled : callable
             Asked between two blocks whether to stop.
         early : callable, optional
-            Takes a snapshot of the quick answers while the slow ones are worked out, where a
-            few tokens were run and both are asked for.
+            Takes a snapshot of the tokens before they are run, and of the quick answers while the
+            slow ones are worked out, where a few tokens were run and both are asked for.
 
         Raises
         ------
@@ -294,6 +294,8 @@ class Engine:
         early_ones = soon(loaded, request.queries) if eager else []
         stages = tuple(Stage(blocks, partial(meet, queries)) for blocks, queries in early_ones)
         halfway = Halfway(stages, scored(request.queries)) if stages else None
+        if early is not None and not self._has_read(tokens, targets):
+            early(snapshot(more=True))  # how the text is cut is known before the pass
         trace, ran, run_ms = self._run(loaded, tokens, targets, cancelled, halfway)
         passed = replace(passed, trace=trace)
         forget_unasked(trace, request)
@@ -306,6 +308,12 @@ class Engine:
         self._asked = request.queries
         self.passes += sum(one.passes for one in passed.beside)
         return snapshot()
+
+    def _has_read(self, tokens: tuple[Token, ...], targets: tuple[Token, ...]) -> bool:
+        """Whether these are the tokens that were run last."""
+        trace = self._trace
+        read = ([token.id for token in tokens], [token.id for token in targets])
+        return trace is not None and (trace.ids, trace.target_ids) == read
 
     def _run(
         self,

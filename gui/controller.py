@@ -75,6 +75,7 @@ class Controller(QObject):
         self._newest: Snapshot | None = None
         self._waiting: dict[str, None] = {}  # views that have yet to draw it, in order
         self._ahead: tuple[int, set[str]] = -1, set()  # who drew the quick answers to a request
+        self._cut = -1  # of which request's text the tokens were drawn
         self._seq = 0
         self._epoch = 0
         self._asked: tuple[object, ...] = ()
@@ -209,12 +210,17 @@ class Controller(QObject):
             drawn = set()
             self._ahead = snapshot.request.seq, drawn
         self.session.clamp_to(len(snapshot.tokens))
+        first, self._cut = self._cut != snapshot.request.seq, snapshot.request.seq
         for key, view in self._views.items():
-            queries = view.queries() if key in self._shown and key not in drawn else ()
+            if key not in self._shown or key in drawn:
+                continue
+            queries = view.queries()
             if queries and all(q in snapshot.results or q in snapshot.refused for q in queries):
                 view.render_snapshot(snapshot)
                 drawn.add(key)
                 self.viewDrawn.emit(key, snapshot)
+            elif first:
+                view.render_tokens(snapshot)
 
     def _draw_next(self) -> None:
         """Let views draw for a while, and the others in the next turn."""

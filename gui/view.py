@@ -49,6 +49,12 @@ class View(QWidget):
         """Draw `snapshot`, which answers `queries` or says in `refused` why it does not."""
         raise NotImplementedError
 
+    def render_tokens(self, snapshot: Snapshot) -> None:
+        """Draw what is known before the model has run: how the text was cut into tokens.
+
+        The answers come in a later snapshot. Most views have nothing to draw without them.
+        """
+
     @property
     def says_why(self) -> bool:
         """Whether it shows itself why there is no answer, so that its panel need not repeat it."""

@@ -46,6 +46,7 @@ class TokensView(View):
         self._target_shades: tuple[int, ...] = ()
         self._surprise: Floats | None = None
         self._model: ModelInfo | None = None
+        self._placed: tuple[object, ...] = ()  # whose tokens the editor shows
         self._engine_notice = ""
         self._entry_notice = ""
 
@@ -131,6 +132,26 @@ class TokensView(View):
 
     def render_snapshot(self, snapshot: Snapshot) -> None:
         """Draw the tokens, moved to where the user's typing has brought them since."""
+        result = next((r for r in snapshot.results.values() if isinstance(r, NextResult)), None)
+        # An encoder-decoder predicts what its decoder reads, not the context.
+        own = result is not None and snapshot.model.kind != "encoder-decoder"
+        self._draw_tokens(snapshot, result.surprise if result is not None and own else None)
+        self._render_next(snapshot, result)
+        self.info.set_scale(_top_bits(snapshot) if self._surprise is not None else None)
+        self._engine_notice = snapshot.notice
+        self._show_notice()
+        self._show_marks()
+
+    def render_tokens(self, snapshot: Snapshot) -> None:
+        """Draw the tokens, of which those behind the edit have no surprise yet."""
+        known = self._surprise
+        if self._model is None or self._model.name != snapshot.model.name:
+            known = None
+        if known is not None:
+            known = known[: kept_tokens(self._tokens, snapshot.tokens)[0]]
+        self._draw_tokens(snapshot, known)
+
+    def _draw_tokens(self, snapshot: Snapshot, surprise: Floats | None) -> None:
         request, tokens = snapshot.request, snapshot.tokens
         same_model = self._model is not None and self._model.name == snapshot.model.name
         old = self._tokens if same_model else ()
@@ -141,28 +162,21 @@ class TokensView(View):
         self._tokens = tokens
         self._shades = carry_shades(old, old_shades, tokens, _SHADES)
         self.session.clamp_to(len(tokens))
-
-        result = next((r for r in snapshot.results.values() if isinstance(r, NextResult)), None)
-        # An encoder-decoder predicts what its decoder reads, not the context.
-        own = result is not None and snapshot.model.kind != "encoder-decoder"
-        self._surprise = result.surprise if result is not None and own else None
-        top_bits = math.log2(max(2, snapshot.model.vocabulary))
+        self._surprise = surprise
 
         # Where not all was read, the notice says so.
         end = max((token.end for token in tokens), default=0) if snapshot.notice else 0
         cut = bool(snapshot.notice) and end < len(request.text.rstrip())
-        self.editor.set_tokens(tokens, self._shades, request.text, end if cut else None)
-        self.ribbon.set_tokens(tokens, self._shades, self._surprise, top_bits)
+        placed = snapshot.model, request, tokens, self._shades
+        if placed != self._placed:  # or else the editor has moved them since, as one typed on
+            self._placed = placed
+            self.editor.set_tokens(tokens, self._shades, request.text, end if cut else None)
+        self.ribbon.set_tokens(tokens, self._shades, surprise, _top_bits(snapshot))
         self.ribbon.set_hint(_WITHOUT_TEXT)
         caret = self.editor.caret_token()
         if caret is not None and self.editor.hasFocus():
             self.ribbon.reveal(caret)
         self._render_target(snapshot)
-        self._render_next(snapshot, result)
-        self.info.set_scale(top_bits if self._surprise is not None else None)
-        self._engine_notice = snapshot.notice
-        self._show_notice()
-        self._show_marks()
 
     def _render_target(self, snapshot: Snapshot) -> None:
         read = snapshot.request.target or ""
@@ -258,6 +272,11 @@ class TokensView(View):
             if not math.isnan(bits):
                 parts.append(f"surprise {bits:.1f} bits")
         return "   ".join(parts)
+
+
+def _top_bits(snapshot: Snapshot) -> float:
+    """The surprise of blind guessing, in bits."""
+    return math.log2(max(2, snapshot.model.vocabulary))
 
 
 def _why_no_next(model: ModelInfo) -> str:

@@ -99,25 +99,25 @@ class TokenRibbon(QAbstractScrollArea):
         ----------
         tokens, shades : sequences
             The tokens, and which of the theme's shades each has.
-        surprise : array (T,), optional
-            −log2 p of each token in bits; NaN where no prediction was made. None: unknown.
+        surprise : array (t,), optional
+            −log2 p of the first t ≤ T tokens in bits; NaN where no prediction was made. What the
+            others' is, or with None any's, is not known yet.
         top_bits : float
             Where the colours end; log2 of the vocabulary's size is the surprise of blind guessing.
         """
-        if surprise is not None and len(surprise) != len(tokens):
+        if surprise is not None and len(surprise) > len(tokens):
             surprise = None
         # Those of a context that was typed on have their words and places already.
         kept = same_start(self._tokens, tokens)
-        before = self._shades, self._top_bits
-        told = surprise is self._surprise or (
-            surprise is not None
-            and self._surprise is not None
-            and np.array_equal(surprise, self._surprise, equal_nan=True)
+        changed = min(
+            kept if top_bits == self._top_bits else 0,
+            same_start(self._shades, shades),
+            _first_other(self._surprise, surprise, len(tokens)),
         )
         same = kept == len(tokens) == len(self._tokens)
         self._tokens, self._shades = tuple(tokens), tuple(shades)
         self._surprise, self._top_bits = surprise, top_bits
-        if same and told and before == (self._shades, top_bits):
+        if same and changed >= kept:
             return
         if len(self._words) > _WORDS_KEPT:
             self._words.clear()
@@ -127,7 +127,10 @@ class TokenRibbon(QAbstractScrollArea):
         edges = np.cumsum([self._edges[kept], *widths])
         self._edges = np.concatenate([self._edges[:kept], edges])
         self._fit_bar()
-        self.viewport().update()
+        # Chips begin at whole pixels, so that those before need not be painted again.
+        left = int(self._edges[changed]) - self.horizontalScrollBar().value()
+        seen = self.viewport().rect()
+        self.viewport().update(seen.adjusted(max(0, left), 0, 0, 0) if changed else seen)
 
     def set_hint(self, hint: str) -> None:
         """Say this where there are no tokens."""
@@ -207,8 +210,8 @@ class TokenRibbon(QAbstractScrollArea):
         table = theme.sequential(look.dark)
         for token in range(max(0, first), min(last, len(self._tokens))):
             self._paint_chip(painter, token, look)
-            if self._surprise is not None:
-                self._paint_surprise(painter, token, table, look)
+            if self._surprise is not None and token < len(self._surprise):
+                self._paint_surprise(painter, token, float(self._surprise[token]), table, look)
         self._paint_range(painter, look)
 
     def _paint_range(self, painter: QPainter, look: theme.Theme) -> None:
@@ -251,13 +254,10 @@ class TokenRibbon(QAbstractScrollArea):
             painter.drawRoundedRect(box.adjusted(0.75, 0.75, -0.75, -0.75), 4, 4)
 
     def _paint_surprise(
-        self, painter: QPainter, token: int, table: np.ndarray, look: theme.Theme
+        self, painter: QPainter, token: int, bits: float, table: np.ndarray, look: theme.Theme
     ) -> None:
-        if self._surprise is None:
-            return
         chip = self.box_of(token)
         box = QRectF(chip.left(), chip.bottom() + _GAP, chip.width(), STRIP)
-        bits = float(self._surprise[token])
         painter.setPen(Qt.PenStyle.NoPen)
         if math.isnan(bits):
             painter.setBrush(QBrush(QColor(look.muted), Qt.BrushStyle.BDiagPattern))
@@ -284,7 +284,7 @@ class TokenRibbon(QAbstractScrollArea):
     def tip(self, token: int) -> str:
         """What the tooltip says of a token, in rich text."""
         made = token_tip(token, self._tokens[token])
-        if self._surprise is None:
+        if self._surprise is None or token >= len(self._surprise):
             return made
         bits = float(self._surprise[token])
         if math.isnan(bits):
@@ -395,3 +395,14 @@ class TokenRibbon(QAbstractScrollArea):
         if self._range is not None:
             menu.addAction("Unpin range").triggered.connect(self.rangeLifted)
         return menu
+
+
+def _first_other(old: Floats | None, new: Floats | None, count: int) -> int:
+    """The first of `count` tokens whose surprise is another, or known of one side only."""
+    if old is None or new is None:
+        return count if old is new else 0
+    most = min(len(old), len(new))
+    same = (old[:most] == new[:most]) | (np.isnan(old[:most]) & np.isnan(new[:most]))
+    if not same.all():
+        return int(np.argmin(same))
+    return count if len(old) == len(new) else most

@@ -239,7 +239,8 @@ def test_answers_about_the_first_blocks_come_while_the_others_run(
         return engine.answer(Request(1, engine.epoch, text, queries), never, early.append)
 
     asked(TEXT)
-    assert not early, "a whole text is drawn at once"
+    assert [set(one.results) for one in early] == [set()], "a whole text is drawn at once"
+    early.clear()
     logits = reader.logits
     monkeypatch.setattr(reader, "logits", lambda final: pytest.fail("scored twice"))
     let = halted(reader._lean, monkeypatch)
@@ -249,13 +250,14 @@ def test_answers_about_the_first_blocks_come_while_the_others_run(
     class Taking(list[Snapshot]):
         def append(self, snapshot: Snapshot) -> None:
             take(snapshot)
-            if len(early) == 2:
+            if len(early) == 3:
                 went.append(let())
 
     request = Request(2, engine.epoch, TEXT + " d", queries)
     whole = engine.answer(request, never, Taking().append)
     assert went == [True], "the last block was through before"
     assert [set(one.results) for one in early] == [
+        set(),
         {first},
         {first, picture},
         {first, picture, behind},

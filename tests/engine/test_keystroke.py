@@ -157,14 +157,14 @@ def test_quick_answers_come_before_the_slow_ones_are_worked_out(engine: Engine) 
         return engine.answer(request, never, early.append)
 
     asked(TEXT, quick, *slow)
-    assert not early, "a whole text is drawn at once"
+    assert [set(one.results) for one in early] == [set()], "a whole text is drawn at once"
     whole = asked(TEXT + " d", *slow, quick)
-    assert [set(one.results) for one in early] == [{quick}]
+    assert [set(one.results) for one in early] == [set(), {quick}]
     assert early[0].more
     assert early[0].tokens == whole.tokens
     assert set(whole.results) == {quick, *slow}
     assert not whole.more
-    assert whole.results[quick] is early[0].results[quick]
+    assert whole.results[quick] is early[1].results[quick]
     other = AttentionQuery(1, 1)
     asked(TEXT + " d", *slow, other)
     assert [set(one.results) for one in early] == [{other}], "nothing had to be run"
@@ -172,9 +172,26 @@ def test_quick_answers_come_before_the_slow_ones_are_worked_out(engine: Engine) 
     asked(TEXT + " d", AttentionQuery(0, 1), *layer)
     assert [set(one.results) for one in early] == [set(layer)], "a whole map takes longest"
     asked(TEXT + " d c", *slow)
-    assert not early
+    assert [set(one.results) for one in early] == [set()]
     asked(TEXT + " d c d", quick)
-    assert not early
+    assert [set(one.results) for one in early] == [set()]
+
+
+def test_how_a_text_is_cut_is_told_before_it_is_run(engine: Engine) -> None:
+    told: list[tuple[Snapshot, int]] = []
+
+    def asked(text: str) -> Snapshot:
+        told.clear()
+        request = Request(1, engine.epoch, text, (NextQuery(),))
+        return engine.answer(request, never, lambda one: told.append((one, engine.passes)))
+
+    for text in (TEXT, TEXT + " d", TEXT[:10], TEXT):
+        before = engine.passes
+        whole = asked(text)
+        (first, passes), *_ = told
+        assert (first.tokens, first.more, passes) == (whole.tokens, True, before)
+    asked(TEXT)
+    assert not told, "they are drawn already"
 
 
 # --- one map --------------------------------------------------------------------------------------

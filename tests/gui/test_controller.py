@@ -25,7 +25,7 @@ class Sketch(View):
 
     def __init__(self, session, key, log):
         super().__init__(session)
-        self.key, self.log = key, log
+        self.key, self.log, self.cut = key, log, []
 
     asked = ()
 
@@ -34,6 +34,9 @@ class Sketch(View):
 
     def render_snapshot(self, snapshot):
         self.log.append((self.key, snapshot.request.seq))
+
+    def render_tokens(self, snapshot):
+        self.cut.append(snapshot.request.seq)
 
 
 class Desk:
@@ -121,6 +124,20 @@ def test_a_newer_answer_takes_the_place_of_one_half_drawn(desk):
 
 
 QUICK, SLOW = LatentQuery(), NextQuery()
+
+
+def test_who_has_no_answer_yet_draws_how_the_text_was_cut_once(desk):
+    one, two, three = views_of(desk)
+    one.asked, two.asked, three.asked = (QUICK,), (SLOW,), ()
+    desk.controller.set_shown("three", False)
+    finish = desk.answer_in_parts(1, ((), (QUICK,)), (SLOW,))
+    assert (one.cut, two.cut, three.cut) == ([1], [1], [])
+    finish()
+    while not desk.rendered:
+        turn()
+    assert (one.cut, two.cut) == ([1], [1])
+    desk.answer_in_two(2, (QUICK,), (SLOW,))
+    assert (one.cut, two.cut) == ([1], [1, 2]), "one draws its answer at once"
 
 
 def views_of(desk):

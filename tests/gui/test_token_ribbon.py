@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from PySide6.QtCore import QEvent, QPoint, QPointF, Qt
 from PySide6.QtGui import QKeyEvent, QWheelEvent
 from PySide6.QtWidgets import QApplication
@@ -55,7 +57,7 @@ def test_a_context_that_was_typed_on_looks_as_if_it_was_shown_at_once(ribbon, qt
     old, other = words("The dog is running"), words("The cat sat down")
     for tokens in (old, old[:2], (*old[:3], *other[1:]), other, (), old, old):
         bits = frozen(np.linspace(0, 9, len(tokens), dtype=np.float32))
-        for shown in (bits, bits, None, bits):
+        for shown in (bits, bits, None, bits[:2], bits, bits[:3]):
             shades = tuple(range(len(tokens)))
             ribbon.set_tokens(tokens, shades, shown)
             fresh = TokenRibbon()
@@ -66,6 +68,42 @@ def test_a_context_that_was_typed_on_looks_as_if_it_was_shown_at_once(ribbon, qt
             np.testing.assert_array_equal(ribbon._edges, fresh._edges)
             pictures = (one.viewport().grab().toImage() for one in (ribbon, fresh))
             assert next(pictures) == next(pictures)
+
+
+@given(
+    steps=st.lists(
+        st.tuples(st.integers(0, 12), st.integers(0, 3), st.integers(0, 12), st.booleans()),
+        min_size=2,
+        max_size=6,
+    )
+)
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_what_is_painted_in_part_looks_as_if_it_was_painted_whole(ribbon, steps):
+    spoken = words("The dog is running in the park with a ball and a stick")
+    for count, other, known, fewer in steps:
+        tokens = (*spoken[:count], *words(f" cat{other}"))
+        bits = np.arange(len(tokens), dtype=np.float32) + fewer
+        ribbon.set_tokens(tokens, [k % 5 for k in range(len(tokens))], frozen(bits[:known]))
+        QApplication.processEvents()
+        shown = ribbon.window().backingStore().paintDevice().copy()
+        ribbon.viewport().repaint()
+        again = ribbon.window().backingStore().paintDevice().copy()
+        assert shown == again
+
+
+def test_only_chips_from_the_first_other_one_on_are_painted_again(ribbon):
+    tokens = words("a b c d")
+    bits = frozen(np.array([np.nan, 1.0, 2.0, 3.0], np.float32))
+    painted = []
+    ribbon.set_tokens(tokens[:3], range(3), bits[:3])
+    ribbon.viewport().update = lambda area: painted.append(area.left())
+    ribbon.set_tokens(tokens, range(4), bits[:3])
+    ribbon.set_tokens(tokens, range(4), bits)
+    ribbon.set_tokens(tokens[:3], range(3), bits[:3])
+    ends = [int(ribbon._edges[at]) for at in (3, 3, 3)]
+    assert painted == ends
+    ribbon.set_tokens(tokens[:3], range(3), bits[:3], top_bits=9.0)
+    assert painted[3:] == [0]
 
 
 def test_an_answer_that_says_the_same_paints_no_chip(ribbon):

@@ -193,6 +193,30 @@ def test_tokens_stand_in_editor_and_ribbon_with_the_same_shade(drawn):
             assert picture.pixelColor(place.toPoint()).name() == look.tokens[token % 6]
 
 
+def test_tokens_are_drawn_before_the_model_has_run_and_their_surprise_when_it_is_known(
+    drawn, session
+):
+    whole = snapshot("The dog is hungry")
+    drawn.render_tokens(replace(whole, results=MappingProxyType({}), more=True))
+    assert drawn.ribbon._labels == ["The", "·dog", "·is", "·hungry"]
+    assert [drawn.editor.boxes_of(token) != [] for token in range(4)] == [True] * 4
+    assert drawn.ribbon._surprise is not None
+    np.testing.assert_array_equal(drawn.ribbon._surprise, [np.nan, 1, 2])
+    assert "surprise" in drawn.ribbon.tip(2)
+    assert "surprise" not in drawn.ribbon.tip(3)
+    session.select(3)
+    assert "surprise" not in drawn.info.text
+    drawn.render_snapshot(whole)
+    assert "surprise 3.0 bits" in drawn.info.text
+    np.testing.assert_array_equal(drawn.ribbon._surprise, [np.nan, 1, 2, 3])
+
+
+def test_another_models_surprise_is_not_shown_of_new_tokens(drawn):
+    other = snapshot(DOG, model(name="other"))
+    drawn.render_tokens(replace(other, results=MappingProxyType({}), more=True))
+    assert drawn.ribbon._surprise is None
+
+
 def test_an_answer_to_an_older_text_is_drawn_where_its_words_stand_now(drawn, session):
     drawn.editor.set_text("Now " + DOG)
     drawn.render_snapshot(snapshot(DOG))
