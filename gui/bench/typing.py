@@ -90,7 +90,11 @@ class _Length:
         self.tokens = tokens
         few = max(1, plan.repeats // _FEW)
         dear = {"middle": few, "paste": few, "fresh": 1}
-        self.wanted = {edit: dear.get(edit, plan.repeats) for edit in plan.edits}
+        session = stage.window.session
+        there = {"layer": session.depth, "head": session.heads}
+        self.wanted = {
+            edit: dear.get(edit, plan.repeats) for edit in plan.edits if there.get(edit, 1)
+        }
         self.edits: dict[str, Callable[[], Measured]] = {
             "append": self._append,
             "middle": self._middle,
@@ -100,6 +104,8 @@ class _Length:
             "fresh": self._fresh,
         }
         self.found: dict[str, list[Measured]] = {}
+        self.opened = session.layer, session.head
+        self.last_layer = session.layer
         self.typed = iter(keys(4 * (plan.repeats + WARM_UPS) + 8))
         self.text = ""
         self.paragraph = ""
@@ -155,6 +161,18 @@ class _Length:
             return wanted == self.plan.repeats or (turn == -1 and self.tokens <= _LONG)
         return turn * wanted // self.plan.repeats != (turn - 1) * wanted // self.plan.repeats
 
+    def _return(self) -> None:
+        """Show what the program opens with again: no case depends on which ones came before."""
+        session, (layer, head) = self.stage.window.session, self.opened
+        self._show_layer(layer)
+        if session.head != head:
+            self.stage.timed(lambda: session.set_head(head))
+
+    def _show_layer(self, layer: int) -> None:
+        session = self.stage.window.session
+        if session.layer != layer:
+            self.stage.timed(lambda: session.set_layer(layer))
+
     def _measure(self, case: str, edit: Callable[[], Measured], keep: bool) -> None:
         self.last = edit()
         if keep:
@@ -177,6 +195,7 @@ class _Length:
 
         from gui.bench.stage import put_caret
 
+        self._return()
         editor = self.stage.editor
         put_caret(editor, place)
         key = next(self.typed)
@@ -187,6 +206,7 @@ class _Length:
 
         from gui.bench.stage import put_caret
 
+        self._return()
         editor = self.stage.editor
         before = self.stage.window.session.text
         put_caret(editor, None)
@@ -199,8 +219,9 @@ class _Length:
 
     def _layer(self) -> Measured:
         session = self.stage.window.session
-        other = (session.layer + 1) % (session.depth + 1)
-        return self.stage.timed(lambda: session.set_layer(other))
+        self._show_layer(self.last_layer)
+        self.last_layer = (self.last_layer + 1) % (session.depth + 1)
+        return self.stage.timed(lambda: session.set_layer(self.last_layer))
 
     def _head(self) -> Measured:
         session = self.stage.window.session
@@ -210,6 +231,7 @@ class _Length:
         return self.stage.timed(lambda: session.set_head(chosen))
 
     def _fresh(self) -> Measured:
+        self._return()
         text = self.stage.window.session.text
         self.stage.show_text(self.paragraph[:1])
         # Nothing of it may be kept: another first character is another first token.
