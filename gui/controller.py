@@ -25,6 +25,7 @@ from gui.view import View
 TURN = 0.008
 """Seconds of drawing after which the next view waits for the next turn of the event loop."""
 
+_ASK = QEvent.Type(QEvent.registerEventType())
 _LOW = Qt.EventPriority.LowEventPriority.value  # that of Qt's own requests to paint
 
 
@@ -81,11 +82,7 @@ class Controller(QObject):
         self._asked: tuple[object, ...] = ()
         self._born: float | None = None
         self._window: QWidget | None = None
-        # Several choices that change together (layer and head, say) make one request.
-        self._soon = QTimer(self)
-        self._soon.setSingleShot(True)
-        self._soon.setInterval(0)
-        self._soon.timeout.connect(self.ask)
+        self._soon = False
         self._next_turn = QTimer(self)
         self._next_turn.setSingleShot(True)
         self._next_turn.setInterval(0)
@@ -172,7 +169,7 @@ class Controller(QObject):
 
     def ask(self) -> None:
         """Ask for what is visible, unless just that was asked already."""
-        self._soon.stop()
+        self._soon = False
         session = self.session
         if session.model is None:
             return
@@ -248,7 +245,21 @@ class Controller(QObject):
             QCoreApplication.postEvent(self._window, QEvent(QEvent.Type.UpdateRequest), _LOW)
 
     def _ask_soon(self) -> None:
-        self._soon.start()
+        """Ask once: several choices that change together (layer and head) make one request.
+
+        An event comes before what is painted of the choice itself, where a timer would come after.
+        """
+        if not self._soon:
+            self._soon = True
+            QCoreApplication.postEvent(self, QEvent(_ASK))
+
+    def event(self, event: QEvent) -> bool:
+        """Ask now, if nobody has asked meanwhile."""
+        if event.type() != _ASK:
+            return super().event(event)
+        if self._soon:
+            self.ask()
+        return True
 
     def _draw(self, key: str, snapshot: Snapshot) -> None:
         view = self._views[key]
