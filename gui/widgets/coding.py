@@ -216,8 +216,8 @@ def _code(
     bands.cut(share, part)
     if scaling == "log":
         with np.errstate(divide="ignore"):
-            np.log10(share, out=share)
-        share *= 1 / DECADES
+            np.log(share, out=share)  # numpy takes four times as long for that to base ten
+        share *= 1 / (DECADES * math.log(10))
         share += 1
         np.maximum(share, 0, out=share)
     if bounded:
