@@ -21,6 +21,8 @@ Doubles: TypeAlias = NDArray[np.float64]
 SMALL = 96
 """Up to this many rows or columns all components are found at once; that is quick enough."""
 
+_FLOAT_MAX = float(np.finfo(np.float32).max)
+
 _AT_ONCE = 128
 """Rows that are brought to double precision at a time, which stay in the processor's cache."""
 
@@ -109,7 +111,9 @@ def across(states: NDArray[Any], mean: Doubles, vectors: Doubles) -> Doubles:
 
 
 def plane_of(states: NDArray[np.float32], fitted: NDArray[np.bool_]) -> tuple[Doubles, Doubles]:
-    """What `principal_plane` says of states on the host, in single precision and for a keystroke.
+    """What `principal_plane` says of float32 states on the host, for a keystroke.
+
+    It holds by more than the states' own single precision: sums and products are of double.
 
     Parameters
     ----------
@@ -121,20 +125,17 @@ def plane_of(states: NDArray[np.float32], fitted: NDArray[np.bool_]) -> tuple[Do
     Returns
     -------
     xy, explained : ndarray
-        (T, 2), not a number where there is no plane, and (2,).
+        (T, 2), not a number where there is no plane, and (2,). There is none of values whose
+        squares single precision does not hold.
     """
-    # About a mean, single precision leaves 1e-7 of what the states differ by.
-    centred = states - states[fitted].mean(axis=0, dtype=np.float32)
-    some = centred if fitted.all() else centred[fitted]  # (F, D)
-    diagonal = np.einsum("fd,fd->d", some, some).astype(np.float64)
-    total = float(diagonal.sum())
-    if not np.isfinite(total):
+    states = np.ascontiguousarray(states)
+    spread = krylov.largest_two(states, fitted)
+    if not spread.total <= _FLOAT_MAX:
         return np.full((len(states), 2), np.nan), np.zeros(2)
-    if not total > 0:
+    if not spread.total > 0:
         return np.zeros((len(states), 2)), np.zeros(2)
-    values, vectors = krylov.largest_two(some, diagonal, by_rows=True)
-    xy = centred @ _oriented(values, vectors).astype(np.float32)
-    return xy.astype(np.float64), _shares(values, total)
+    xy = krylov.seen_along_two(states, spread.mean, _oriented(spread.values, spread.vectors))
+    return xy, _shares(spread.values, spread.total)
 
 
 def seen_along(

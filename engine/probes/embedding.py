@@ -111,7 +111,8 @@ def _pictured(passed: Pass, layer: int, stack: Stack, states: Tensor) -> Embeddi
 
 
 def _floats(array: NDArray[np.float64]) -> Floats:
-    narrow = array.astype(np.float32)
+    with np.errstate(over="ignore"):  # of a state that nearly overflowed
+        narrow = array.astype(np.float32)
     narrow.setflags(write=False)
     return narrow
 
