@@ -40,6 +40,9 @@ _NOTHING = 1e-13
 _MOST = 160
 """Vectors that are made at most, or a quarter of all there are; all values at once are quicker."""
 
+_OFTEN = 24
+"""Of so many vectors each is looked at whether it is the last that is needed; of more, fewer."""
+
 _STATES = "Array(float32, 2, 'C', True)"  # may be read only
 
 
@@ -158,92 +161,27 @@ def _to_length_one(made: Doubles, vector: Doubles) -> float:
     return float(length)
 
 
-@compiled("void(float64[::1], float64[::1], float64[:,::1])")
-def _decompose(along: Doubles, beside: Doubles, turned: Doubles) -> None:
-    """Eigenvalues of a tridiagonal matrix in place, by implicit QL (Dubrulle 1970).
-
-    Parameters
-    ----------
-    along, beside : ndarray
-        (n,): its diagonal, which becomes the values, in no order; and what stands beside it, whose
-        last does not count and which is lost.
-    turned : ndarray
-        (n, k): for each of n coordinates k numbers, which becomes for each vector what they are
-        along it. Of the identity these are the vectors, a row each; of its last column their last
-        numbers.
-    """
-    count, wide = turned.shape
-    beside[count - 1] = 0
-    for first in range(count):
-        for _ in range(60):  # two are usual
-            end = first
-            while end < count - 1:
-                near = abs(along[end]) + abs(along[end + 1])
-                if abs(beside[end]) <= 1e-16 * near:
-                    break
-                end += 1
-            if end == first:
-                break
-            step = (along[first + 1] - along[first]) / (2 * beside[first])
-            long = np.sqrt(1 + step * step)
-            step = (
-                along[end]
-                - along[first]
-                + beside[first] / (step + long if step >= 0 else step - long)
-            )
-            sine, cosine, moved = 1.0, 1.0, 0.0
-            whole = True
-            for i in range(end - 1, first - 1, -1):
-                other, base = sine * beside[i], cosine * beside[i]
-                long = np.sqrt(other * other + step * step)
-                beside[i + 1] = long
-                if long == 0:
-                    along[i + 1] -= moved
-                    beside[end] = 0
-                    whole = False
-                    break
-                sine, cosine = other / long, step / long
-                step = along[i + 1] - moved
-                long = (along[i] - step) * sine + 2 * cosine * base
-                moved = sine * long
-                along[i + 1] = step + moved
-                step = cosine * long - base
-                for k in range(wide):
-                    kept = turned[i + 1, k]
-                    turned[i + 1, k] = sine * turned[i, k] + cosine * kept
-                    turned[i, k] = cosine * turned[i, k] - sine * kept
-            if whole:
-                along[first] -= moved
-                beside[first] = step
-                beside[end] = 0
-
-
-@compiled("int64(float64[::1], int64, int64)")
-def _largest_but(values: Doubles, one: int, another: int) -> int:
-    """Where the largest of (n,) values stands but for two, −1 if there is none."""
-    found = -1
-    for i in range(len(values)):
-        if i not in (one, another) and (found < 0 or values[i] > values[found]):
-            found = i
-    return found
+@compiled("Tuple((float64[::1], float64[::1,:]))(float64[::1], float64[::1], int64)")
+def _in_basis(along: Doubles, beside: Doubles, count: int) -> tuple[Doubles, Doubles]:
+    """Eigenvalues, rising, and vectors of the tridiagonal matrix that `count` vectors make."""
+    small = np.zeros((count, count))
+    for i in range(count):
+        small[i, i] = along[i]
+        if i:
+            small[i, i - 1] = small[i - 1, i] = beside[i - 1]
+    values, vectors = np.linalg.eigh(small)
+    return values, vectors
 
 
 @compiled("boolean(float64[::1], float64[::1], int64)")
 def _is_close(along: Doubles, beside: Doubles, count: int) -> bool:
     """Whether the two largest are found by `count` vectors, of at least three."""
-    values = along[:count].copy()
-    last = np.zeros((count, 1))
-    last[count - 1] = 1
-    _decompose(values, beside[:count].copy(), last)
-    one = _largest_but(values, -1, -1)
-    two = _largest_but(values, one, one)
-    three = _largest_but(values, one, two)
-    apart, below = values[one] - values[two], values[two] - values[three]
-    least = _LEAST * values[one]
-    left = beside[count - 1]
+    values, vectors = _in_basis(along, beside, count)
+    apart, below = values[-1] - values[-2], values[-2] - values[-3]
+    least, left = _LEAST * values[-1], beside[count - 1]
     return bool(
-        left * abs(last[one, 0]) <= max(_CLOSE * apart, least)
-        and left * abs(last[two, 0]) <= max(_CLOSE * min(apart, below), least)
+        left * abs(vectors[-1, -1]) <= max(_CLOSE * apart, least)
+        and left * abs(vectors[-1, -2]) <= max(_CLOSE * min(apart, below), least)
     )
 
 
@@ -310,22 +248,19 @@ def _find(
                 _set_upright(basis, step, 0, made)
             if _to_length_one(made, basis[step + 1]) <= 1e-9:
                 break
-        elif not again and step >= 2 and _is_close(along, beside, step + 1):
+        elif again or step < 2 or step % (1 + step // _OFTEN):
+            continue
+        elif _is_close(along, beside, step + 1):
             count = step + 1
             break
     if not count or (again and beside[count - 1] > 0):
         return total, False
-    turned = np.eye(count)
-    values = along[:count].copy()
-    _decompose(values, beside[:count].copy(), turned)
-    one = _largest_but(values, -1, -1)
-    for k in range(2):
-        which = one if k == 0 else _largest_but(values, one, one)
-        if which >= 0:
-            two[k] = max(values[which], 0.0)
-            for i in range(count):
-                for j in range(width):
-                    found[k, j] += turned[which, i] * basis[i, j]
+    values, vectors = _in_basis(along, beside, count)
+    for k in range(min(2, count)):
+        two[k] = max(values[-1 - k], 0.0)
+        for i in range(count):
+            for j in range(width):
+                found[k, j] += vectors[i, -1 - k] * basis[i, j]
     return total, True
 
 

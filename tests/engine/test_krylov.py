@@ -197,19 +197,6 @@ def test_what_is_hard_to_tell_apart_is_found_with_all_others(
     assert asked
 
 
-@given(st.lists(st.tuples(st.floats(-9, 9), st.floats(-9, 9)), min_size=1, max_size=40))
-def test_a_tridiagonal_matrix_is_decomposed(numbers: list[tuple[float, float]]) -> None:
-    along, beside = (np.array(part) for part in zip(*numbers, strict=True))
-    whole = np.diag(along) + np.diag(beside[:-1], 1) + np.diag(beside[:-1], -1)
-    values, turned, last = along.copy(), np.eye(len(along)), np.eye(len(along))[:, -1:].copy()
-    krylov._decompose(values, beside.copy(), turned)
-    np.testing.assert_allclose(np.sort(values), np.linalg.eigvalsh(whole), atol=1e-12)
-    np.testing.assert_allclose(turned @ whole @ turned.T, np.diag(values), atol=1e-12)
-    np.testing.assert_allclose(turned @ turned.T, np.eye(len(along)), atol=1e-13)
-    krylov._decompose(along, beside, last)
-    np.testing.assert_array_equal(last[:, 0], turned[:, -1])
-
-
 @given(
     count=st.integers(3, 120),
     width=st.integers(3, 100),
