@@ -80,6 +80,17 @@ def test_another_largest_value_codes_all_rows_anew():
     assert (first, coder.coded) == (0, 100)
 
 
+def test_what_a_causal_map_does_not_show_codes_nothing_anew():
+    dice, coder = np.random.default_rng(0), Coder()
+    values = dice.random((700, 700), np.float32)
+    values[0, 0] = 1.0
+    coder.encode(fixed(values), causal=True)
+    values[0, 500:] = 0.1
+    codes, _, first = coder.encode(fixed(values), causal=True)
+    assert first == 700
+    assert (codes == encode(values, causal=True)[0]).all()
+
+
 def test_what_can_be_written_to_is_not_trusted():
     coder, values = Coder(), np.zeros((3, 3), np.float32)
     values[0, 0] = 1.0
@@ -140,16 +151,16 @@ def test_a_row_that_changed_draws_no_tile_and_no_label(qtbot, monkeypatch):
     widget.set_labels(names, names)
     widget.set_data(fixed(values), causal=True)
     picture(widget)
-    drawn, coded, painted = widget._tiles.drawn, widget._coder.coded, widget._fixed
+    drawn, coded, painted = widget._picture.tiles.drawn, widget._coder.coded, widget._picture.fixed
     values[-1] *= 0.5
     widget.set_labels([*names[:-1], "other"], [*names[:-1], "other"])
     widget.set_data(fixed(values), causal=True)
     picture(widget)
-    assert widget._fixed is painted
-    assert (widget._tiles.drawn, widget._coder.coded) == (drawn, coded + 1)
+    assert widget._picture.fixed is painted
+    assert (widget._picture.tiles.drawn, widget._coder.coded) == (drawn, coded + 1)
     widget._renew()  # what was mended is not taken from a tile that was drawn before
     picture(widget)
-    assert 0 < widget._tiles.drawn - drawn < len(widget._tiles._kept)
+    assert 0 < widget._picture.tiles.drawn - drawn < len(widget._picture.tiles._kept)
 
 
 def test_only_the_place_of_a_new_row_is_painted(qtbot):
@@ -162,7 +173,8 @@ def test_only_the_place_of_a_new_row_is_painted(qtbot):
     seen = []
     widget.update = seen.append  # type: ignore[method-assign]
     widget.set_data(fixed(values), causal=True)
-    (place,) = seen
+    (region,) = seen
+    place = region.boundingRect()
     assert place.height() < 12
     assert place.bottom() >= int(widget.plot_rect().bottom()) - 1
 
