@@ -188,8 +188,7 @@ def _same_rows(old: NDArray[np.float32], new: NDArray[np.float32], causal: bool)
     step = max(1, 2**16 // max(1, columns))
     for start in range(0, rows, step):
         part = slice(start, min(start + step, rows))
-        width = min(columns, part.stop) if causal else columns
-        same = old[part, :width] == new[part, :width]
+        same = old[part, :columns] == new[part, :columns]
         if not same.all():
             return start + int(np.argmin(same.all(axis=1)))
     return rows

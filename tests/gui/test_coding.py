@@ -80,17 +80,6 @@ def test_another_largest_value_codes_all_rows_anew():
     assert (first, coder.coded) == (0, 100)
 
 
-def test_what_a_causal_map_does_not_show_codes_nothing_anew():
-    dice, coder = np.random.default_rng(0), Coder()
-    values = dice.random((700, 700), np.float32)
-    values[0, 0] = 1.0
-    coder.encode(fixed(values), causal=True)
-    values[0, 500:] = 0.1
-    codes, _, first = coder.encode(fixed(values), causal=True)
-    assert first == 700
-    assert (codes == encode(values, causal=True)[0]).all()
-
-
 def test_what_can_be_written_to_is_not_trusted():
     coder, values = Coder(), np.zeros((3, 3), np.float32)
     values[0, 0] = 1.0
