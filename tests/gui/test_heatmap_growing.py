@@ -254,6 +254,49 @@ def test_the_screen_shows_what_painting_all_at_once_shows(
     qapp.setPalette(before)
 
 
+@pytest.mark.parametrize("ratio", [1.0, 1.5, 2.0])
+@pytest.mark.parametrize("columns", [None, 300])
+@pytest.mark.parametrize("zoom", [1, 5])
+def test_what_is_mended_is_what_is_painted_at_once_at_many_lengths(qtbot, ratio, columns, zoom):
+    screen = Screen(qtbot, (401, 303), ratio)
+    for count in (1028, 1029, 1030, 1029, 300, 301, 305, 303, 20, 21, 22, 3, 4, 3):
+        grow(screen, count, columns)
+        if count == 1028:
+            screen.map.magnify(zoom)
+        shown = screen.paint().copy()
+        assert shown == screen.at_once()
+        screen.asked = QRegion()
+
+
+def test_the_readout_of_a_cell_that_changed_or_went_is_not_left(qtbot):
+    screen, said = Screen(qtbot, (401, 303), 1.0), ["old"]
+    screen.map.hasFocus = lambda: True  # type: ignore[method-assign]
+    screen.map.set_readout(lambda row, column: said[0])
+    for count in (30, 29, 25):
+        grow(screen, 30)
+        screen.map._point_at((29, 3))
+        screen.paint()
+        said[0] = "another one that is longer" if said[0] == "old" else "old"
+        values = NUMBERS.copy()
+        values[29] *= 0.5
+        grow(screen, count, None, values)
+        shown = screen.paint().copy()
+        assert shown == screen.at_once()
+        screen.asked = QRegion()
+
+
+def test_a_marked_label_shows_as_soon_as_its_cell_does(qtbot):
+    screen = Screen(qtbot, (638, 215), 1.0)
+    grow(screen, 137)
+    marks = Marks(selected=139)
+    screen.map.set_labels(NAMES[:140], NAMES[:140])
+    screen.map.set_marks(marks, marks)
+    screen.paint()
+    screen.map.set_data(fixed(NUMBERS[:140, :140]), causal=True)
+    shown = screen.paint().copy()
+    assert shown == screen.at_once()
+
+
 @pytest.mark.parametrize("step", [1, -1])
 def test_a_token_more_or_less_draws_no_tile_and_asks_for_little(qtbot, step):
     screen = Screen(qtbot, (638, 215), 1.0)
@@ -296,11 +339,11 @@ def test_typing_and_deleting_gives_the_same_picture(qtbot):
 
 
 def test_a_map_that_was_never_painted_is_not_taken_for_the_one_before(qtbot):
-    screen = Screen(qtbot, (400, 300), 1.0)
+    screen = Screen(qtbot, (400, 800), 1.0)
     grow(screen, 200)
     screen.paint()
     other = NUMBERS.copy()
-    other[1:] = other[1:, ::-1]
+    other[:, 1:] = other[:, :0:-1]
     grow(screen, 200, None, other)  # all of it is new, and not painted
     other = other.copy()
     other[199] *= 0.5
