@@ -108,6 +108,7 @@ class EmbeddingView(View):
 
         self.heat = HeatMap()
         self.heat.setAccessibleName("Tokens by dimensions")
+        self.heat.set_growing(rows=True, columns=False)
         self.heat.set_legend(f"{100 * SHARE:.0f} % of values", "not a number")
         self.heat.set_readout(self._read_cell)
         self.norms = LengthColumn(self.heat, "‖x‖₂")

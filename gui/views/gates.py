@@ -54,6 +54,7 @@ class GatesView(View):
             shown = HeatMap()
             shown.setMinimumSize(80, 60)
             shown.setAccessibleName(title)
+            shown.set_growing(rows=True, columns=False)
             shown.set_legend("unit →")
             shown.set_readout(self._reader(key))
             shown.cellHovered.connect(lambda row, _: self._hover(row))

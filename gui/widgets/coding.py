@@ -149,6 +149,7 @@ class Coder:
         if low != 0:
             for part in bands.parts:
                 magnitude = np.maximum(bands.clean(part) - np.float32(low), 0)
+                bands.hide(magnitude, part)  # nothing is there: it is not the zero of clean data
                 most[part] = magnitude.max(axis=1, initial=0.0)
                 magnitude[:, [column for column in spared if column < magnitude.shape[1]]] = 0
                 tops[part] = magnitude.max(axis=1, initial=0.0)
@@ -165,7 +166,8 @@ class Coder:
             width = min(values.shape[1], kept.codes.shape[1])
             codes[:same, :width] = kept.codes[:same, :width]
         self.coded += len(values) - same
-        bounded = clipped or limit is not None or signed
+        # Where nothing is shown may be more than the largest, if that is below zero.
+        bounded = clipped or limit is not None or signed or low != 0
         for part in bands.parts:
             top = tops[part, None] if scaling == "row" else np.array(span, np.float32)
             _code(codes, bands, part, top, low, signed, scaling, bounded)
@@ -357,8 +359,8 @@ class _Bands:
             first,
         )
 
-    def hide(self, coded: Codes, part: slice) -> None:
-        """Take the codes of some rows away where there is nothing to show."""
+    def hide(self, coded: NDArray[np.generic], part: slice) -> None:
+        """Put zeros in some rows, of codes or other numbers, where there is nothing to show."""
         if not self._looked_at(part)[0]:
             coded[~np.isfinite(self._block(part))] = 0
         if self._masked is not None:

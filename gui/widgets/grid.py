@@ -8,24 +8,25 @@ from PySide6.QtCore import QPointF, QRectF, Qt
 from PySide6.QtGui import QColor, QPainter, QPen
 
 from gui import theme
+from gui.widgets.cells import Cells
 from gui.widgets.token_axis import Marks
 from gui.widgets.zoom import Zoom
 
 _GRID_FROM = 10
 
 
-def draw_grid(
-    painter: QPainter, plot: QRectF, rows: Zoom, columns: Zoom, high: float, wide: float
-) -> None:
+def draw_grid(painter: QPainter, cells: Cells) -> None:
     """Thin gaps between cells that are large enough to spare the pixels."""
     painter.setPen(QPen(QColor(theme.current().panel), 1))
-    if wide >= _GRID_FROM:
-        for column in range(math.ceil(columns.start), int(columns.visible[1]) + 1):
-            x = plot.left() + (column - columns.start) * wide
+    plot = cells.plot
+    (row, column), (rows, columns) = cells.start, cells.span
+    if cells.wide >= _GRID_FROM:
+        for at in range(math.ceil(column), int(column + columns) + 1):
+            x = cells.rect(0, at).left()
             painter.drawLine(QPointF(x, plot.top()), QPointF(x, plot.bottom()))
-    if high >= _GRID_FROM:
-        for row in range(math.ceil(rows.start), int(rows.visible[1]) + 1):
-            y = plot.top() + (row - rows.start) * high
+    if cells.high >= _GRID_FROM:
+        for at in range(math.ceil(row), int(row + rows) + 1):
+            y = cells.rect(at, 0).top()
             painter.drawLine(QPointF(plot.left(), y), QPointF(plot.right(), y))
 
 

@@ -14,15 +14,15 @@ _PERIOD = 6
 
 def draw_hatch(painter: QPainter, rect: QRectF, ratio: float) -> None:
     """Hatch `rect`, on a screen of `ratio` dots a pixel (Qt's own patterns are always one dot)."""
-    tile = _tile(theme.current().line, ratio, large=rect.width() * rect.height() > 64 * 64)
+    tile = _tile(theme.current().line, ratio)
     painter.drawTiledPixmap(rect, tile, QPointF(0, 0))
 
 
 @lru_cache(maxsize=8)
-def _tile(colour: str, ratio: float, large: bool) -> QPixmap:
-    """One period of the pattern; of a large area many, since laying tiles is what takes time."""
+def _tile(colour: str, ratio: float) -> QPixmap:
+    """Many periods of the pattern, since laying tiles is what takes time."""
     side = round(_PERIOD * ratio)
-    whole = side * (40 if large else 1)
+    whole = side * 40
     tile = QPixmap(whole, whole)
     tile.fill(Qt.GlobalColor.transparent)
     inner = QPainter(tile)

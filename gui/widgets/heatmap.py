@@ -1,20 +1,19 @@
 """A matrix as colours, with labels, a legend and a read-out; crisp, quick, true to lone peaks.
 
-What does not change between two movements of the mouse (cells, labels, legend) is painted once
-into a pixmap; a paint event blits it and draws the marks on top. Cells and labels come from tiles
-at the screen's resolution, which moving the picture moves and does not draw again, see
-`gui.widgets.tiles`. Held are a byte a cell, about another in halves of them, and the tiles.
+What does not change between two movements of the mouse (cells, labels, legend) is a picture that is
+painted once, see `gui.widgets.heat_picture`; a paint event blits it and draws the marks on top.
+Cells come from tiles at the screen's resolution, which moving the picture moves and does not draw
+again, see `gui.widgets.tiles`. Held are a byte a cell, about another in halves of them, the tiles.
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 from typing import Unpack, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from PySide6.QtCore import QEvent, QPointF, QRect, QRectF, QSize, Qt, Signal
+from PySide6.QtCore import QEvent, QPointF, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import (
     QColor,
     QFocusEvent,
@@ -24,32 +23,24 @@ from PySide6.QtGui import (
     QPainter,
     QPaintEvent,
     QPen,
-    QPixmap,
     QResizeEvent,
     QWheelEvent,
 )
 from PySide6.QtWidgets import QApplication, QWidget
 
 from gui import theme
+from gui.widgets.cells import NOWHERE, Cells, laid_out
 from gui.widgets.coding import Coder, ColourScale, How
 from gui.widgets.focus import by_keyboard, draw_focus
-from gui.widgets.grid import draw_bands, draw_bounds, draw_grid
-from gui.widgets.hatch import draw_hatch
-from gui.widgets.legend import draw_legend
-from gui.widgets.raster import Raster, colour_table
+from gui.widgets.grid import draw_bands, draw_bounds
+from gui.widgets.heat_picture import HeatPicture
 from gui.widgets.readout import draw_readout
-from gui.widgets.tiles import Tiles, snapped
+from gui.widgets.tiles import snapped
 from gui.widgets.token_axis import NO_MARKS, LabelAxis, Marks
 from gui.widgets.zoom import Zoom
 
-LARGEST_CELL = 64
-"""Cells grow no larger than this many pixels, so that one token does not fill a panel."""
-
 ENOUGH = 32
 """An axis whose cells have this many pixels is not magnified any further."""
-
-_LEGEND = 24
-_NOWHERE = (-1, -1)
 
 
 class HeatMap(QWidget):
@@ -72,22 +63,16 @@ class HeatMap(QWidget):
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setAccessibleName("Heat map")
         self.setMinimumSize(120, 96)
-        self._raster = Raster(np.zeros((0, 0), np.uint8))
-        self._tiles = Tiles()
-        self._scale = ColourScale(0.0, 1.0)
-        self._has_masked = False
         self._rows, self._columns = Zoom(), Zoom()
         self._row_axis, self._column_axis = LabelAxis((), True), LabelAxis((), False)
+        self._picture = HeatPicture(self._row_axis, self._column_axis)
         self._row_marks, self._column_marks = NO_MARKS, NO_MARKS
         self._readout: Callable[[int, int], str] | None = None
-        self._quantity, self._masked_name = "", "nothing here"
-        self._cursor = _NOWHERE
+        self._cursor = NOWHERE
         self._pressed: QPointF | None = None
         self._dragging = False
         self._keyed = False
-        self._fixed: QPixmap | None = None
         self._coder = Coder()
-        self._stale = sys.maxsize  # the first row that is not in the fixed picture as it is now
 
     # --- what is shown ---------------------------------------------------------------------------
 
@@ -99,42 +84,40 @@ class HeatMap(QWidget):
         if values.ndim != 2:
             raise ValueError(f"a heat map shows a matrix, not an array of shape {values.shape}")
         codes, scale, first = self._coder.encode(values, **how)
-        known = (codes.shape, scale, not codes.all())
-        stays = known == (self._raster.codes.shape, self._scale, self._has_masked)
-        _, self._scale, self._has_masked = known
-        self._raster = Raster(codes)
+        stays = self._picture.set_codes(codes, scale, first)
+        shape = self.shape
         self._rows.set_count(codes.shape[0])
         self._columns.set_count(codes.shape[1])
+        # What is said of the cell under the mouse may have changed too, and bands and lines of
+        # marks reach over all cells there are.
+        all_over = self._cursor != NOWHERE or (self._marked and shape != self.shape)
         row, column = self._cursor
         if row >= codes.shape[0] or column >= codes.shape[1]:
-            self._cursor = _NOWHERE
-        if stays and first:
-            self._tiles.follow(self._raster, first)
-            self._stale = min(self._stale, first)
-            # What is said of the cell under the mouse may have changed too.
-            self.update(self._below(first) if self._cursor == _NOWHERE else self.rect())
+            self._cursor = NOWHERE
+        if stays:
+            self._mend(first, all_over)
         else:
             self._renew()
 
     def set_labels(self, rows: Sequence[str] | None, columns: Sequence[str] | None) -> None:
         """Name the rows (at the left) and the columns (above); None for none."""
-        before = self._written()
         self._row_axis.set_labels(rows or ())
         self._column_axis.set_labels(columns or ())
-        if self._written() != before:
-            self._renew()
-        elif self._row_marks != NO_MARKS or self._column_marks != NO_MARKS:
-            self.update()  # a marked label may have changed
+        # A marked label may have changed.
+        self._mend(self._rows.count, self._marked)
 
-    def _written(self) -> tuple[object, ...]:
-        """What the labels make of the picture: where its cells are, and what is written there."""
-        plot = self.plot_rect()
-        wide, high = self._cell_size(plot)
-        return (
-            plot.getRect(),
-            self._row_axis.written(self._rows.start, plot.height(), high),
-            self._column_axis.written(self._columns.start, plot.width(), wide),
-        )
+    def set_growing(self, rows: bool, columns: bool) -> None:
+        """Say along which axes cells come and go: if many are there, room is kept for a few.
+
+        By default along both. Their size then seldom changes with their number, and what stays is
+        neither moved nor painted again.
+        """
+        self._rows.grows, self._columns.grows = rows, columns
+        self._renew()
+
+    @property
+    def _marked(self) -> bool:
+        return self._row_marks != NO_MARKS or self._column_marks != NO_MARKS
 
     def set_marks(self, rows: Marks = NO_MARKS, columns: Marks = NO_MARKS) -> None:
         """Mark what is hovered, selected and pinned along each axis."""
@@ -148,14 +131,14 @@ class HeatMap(QWidget):
 
     def set_legend(self, quantity: str, masked: str = "nothing here") -> None:
         """Name what the colours stand for, and what an empty cell means."""
-        if (quantity, masked) != (self._quantity, self._masked_name):
-            self._quantity, self._masked_name = quantity, masked
+        if (quantity, masked) != self._picture.names:
+            self._picture.names = (quantity, masked)
             self._renew()
 
     @property
     def scale(self) -> ColourScale:
         """Which values the colours stand for now."""
-        return self._scale
+        return self._picture.scale
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -171,46 +154,19 @@ class HeatMap(QWidget):
 
     def plot_rect(self) -> QRectF:
         """Where the cells are, in the widget's pixels."""
-        rows, columns = self._rows.span, self._columns.span
-        width, height = float(self.width()), float(self.height())
-        left = self._row_axis.strip(0, min(128.0, width * 0.25))
-        right = 4.0
-        across = max(1.0, min(width - left - right, columns * LARGEST_CELL))
-        cell = across / columns if columns else 0.0
-        top = self._column_axis.strip(cell, min(112.0, height * 0.25)) or 4.0
-        down = max(1.0, min(height - top - _LEGEND - 4, rows * LARGEST_CELL))
-        return QRectF(left, top, across, down)
+        return self._laid_out().plot
 
     def cell_rect(self, row: int, column: int) -> QRectF:
         """Where a cell is, in the widget's pixels; beyond the plot where it is not in view."""
-        plot = self.plot_rect()
-        wide, high = self._cell_size(plot)
-        return QRectF(
-            plot.left() + (column - self._columns.start) * wide,
-            plot.top() + (row - self._rows.start) * high,
-            wide,
-            high,
-        )
+        return self._laid_out().rect(row, column)
 
     def cell_at(self, position: QPointF) -> tuple[int, int]:
         """Row and column at `position`; −1 for an axis that `position` is not beside or over."""
-        plot = self.plot_rect()
-        wide, high = self._cell_size(plot)
-        if not wide or not high:
-            return _NOWHERE
-        row = column = -1
-        if plot.top() <= position.y() < plot.bottom() and position.x() < plot.right():
-            row = int(self._rows.start + (position.y() - plot.top()) / high)
-        if plot.left() <= position.x() < plot.right() and position.y() < plot.bottom():
-            column = int(self._columns.start + (position.x() - plot.left()) / wide)
-        return min(row, self._rows.count - 1), min(column, self._columns.count - 1)
+        return self._laid_out().at(position)
 
-    def _cell_size(self, plot: QRectF) -> tuple[float, float]:
-        rows, columns = self._rows.span, self._columns.span
-        return (
-            plot.width() / columns if columns else 0.0,
-            plot.height() / rows if rows else 0.0,
-        )
+    def _laid_out(self) -> Cells:
+        ratio, zooms = self.devicePixelRatioF(), (self._rows, self._columns)
+        return laid_out(self.size(), ratio, *zooms, self._row_axis, self._column_axis)
 
     def sizeHint(self) -> QSize:
         """Room for a few dozen tokens with their labels."""
@@ -219,103 +175,50 @@ class HeatMap(QWidget):
     # --- painting --------------------------------------------------------------------------------
 
     def _renew(self) -> None:
-        self._fixed = None
+        self._picture.forget()
         self.update()
 
-    def _below(self, row: int) -> QRect:
-        """The part of the picture from a row on, with the dots that it shares with others."""
-        plot = self.plot_rect()
-        top = self.cell_rect(row, 0).top() - 3 / self.devicePixelRatioF()
-        return plot.intersected(QRectF(0, top, self.width(), self.height())).toAlignedRect()
+    def _mend(self, first: int, all_over: bool) -> None:
+        """Have painted what changed: the rows from `first` on, their number, labels.
+
+        All is shown anew, though not painted, if what lies on top may have changed `all_over`.
+        """
+        changed = self._picture.place(self._laid_out(), first)
+        if changed is None or all_over:
+            self.update()
+        elif not changed.isEmpty():
+            self.update(changed)
 
     def paintEvent(self, event: QPaintEvent) -> None:
         """Blit what is fixed, draw the marks and the read-out on top."""
-        ratio = self.devicePixelRatioF()
-        if self._fixed is None or self._fixed.devicePixelRatioF() != ratio:
-            self._fixed = self._paint_fixed(ratio)
-        elif self._stale < self._rows.count:
-            mending = QPainter(self._fixed)
-            mending.setClipRect(self._below(self._stale))
-            mending.fillRect(self._below(self._stale), QColor(theme.current().panel))
-            self._paint_cells(mending, self.plot_rect(), ratio, self._stale)
-            mending.end()
-        self._stale = sys.maxsize
+        cells = self._laid_out()
+        fixed = self._picture.painted(self.size(), cells)
         painter = QPainter(self)
-        painter.drawPixmap(0, 0, self._fixed)
-        if self._raster.codes.size:
-            self._paint_marks(painter)
+        painter.drawPixmap(0, 0, fixed)
+        if min(self.shape):
+            self._paint_marks(painter, cells)
         if self._keyed and self.hasFocus():
             draw_focus(painter, self.rect())
         painter.end()
 
-    def _paint_fixed(self, ratio: float) -> QPixmap:
-        colours = theme.current()
-        pixmap = QPixmap(self.size() * ratio)
-        pixmap.setDevicePixelRatio(ratio)
-        pixmap.fill(QColor(colours.panel))
-        if not self._raster.codes.size:
-            return pixmap
-        painter = QPainter(pixmap)
-        plot = self.plot_rect()
-        wide, high = self._cell_size(plot)
-        self._paint_cells(painter, plot, ratio)
-        self._row_axis.draw(painter, self._row_strip(plot), self._rows.start, high)
-        self._column_axis.draw(painter, self._column_strip(plot), self._columns.start, wide)
-        foot = QRectF(plot.left(), self.height() - _LEGEND, self.width() - plot.left(), _LEGEND)
-        draw_legend(
-            painter,
-            foot if plot.left() < self.width() / 4 else foot.adjusted(4 - plot.left(), 0, 0, 0),
-            self._scale,
-            colour_table(colours.dark, self._scale.signed),
-            quantity=self._quantity,
-            masked=self._masked_name if self._has_masked else "",
-        )
-        painter.end()
-        return pixmap
-
-    def _paint_cells(self, painter: QPainter, plot: QRectF, ratio: float, first: int = 0) -> None:
-        """Paint the cells on the bare panel, those before the row `first` only if need be."""
-        colours = theme.current()
-        wide, high = self._cell_size(plot)
-        if self._has_masked:
-            draw_hatch(painter, plot, ratio)
-        table = colour_table(colours.dark, self._scale.signed)
-        start, pitch = (self._rows.start, self._columns.start), (high * ratio, wide * ratio)
-        self._tiles.paint(painter, plot, self._raster, table, start, pitch, ratio, first)
-        draw_grid(painter, plot, self._rows, self._columns, high, wide)
-        painter.setPen(QPen(QColor(colours.line), 1))
-        painter.drawRect(plot.adjusted(-0.5, -0.5, 0.5, 0.5))
-
-    def _row_strip(self, plot: QRectF) -> QRectF:
-        return QRectF(0, plot.top(), plot.left(), plot.height())
-
-    def _column_strip(self, plot: QRectF) -> QRectF:
-        return QRectF(plot.left(), 0, plot.width(), plot.top())
-
-    def _paint_marks(self, painter: QPainter) -> None:
-        colours = theme.current()
-        plot = self.plot_rect()
-        wide, high = self._cell_size(plot)
+    def _paint_marks(self, painter: QPainter, cells: Cells) -> None:
+        colours, plot = theme.current(), cells.plot
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         painter.save()
         painter.setClipRect(plot.adjusted(-2, -2, 2, 2))
         painter.setBrush(Qt.BrushStyle.NoBrush)
         for marks, zoom, size, is_row in (
-            (self._column_marks, self._columns, wide, False),
-            (self._row_marks, self._rows, high, True),
+            (self._column_marks, self._columns, cells.wide, False),
+            (self._row_marks, self._rows, cells.high, True),
         ):
             draw_bands(painter, plot, zoom, size, marks, is_row)
             draw_bounds(painter, plot, zoom, size, marks.range, is_row)
         painter.restore()
-        self._row_axis.draw_marks(
-            painter, self._row_strip(plot), self._rows.start, high, self._row_marks
-        )
-        self._column_axis.draw_marks(
-            painter, self._column_strip(plot), self._columns.start, wide, self._column_marks
-        )
+        self._row_axis.draw_marks(painter, *cells.along_rows, self._row_marks)
+        self._column_axis.draw_marks(painter, *cells.along_columns, self._column_marks)
         row, column = self._cursor
         if row >= 0 and column >= 0 and (self.underMouse() or self.hasFocus()):
-            cell = self.cell_rect(row, column)
+            cell = cells.rect(row, column)
             if plot.intersects(cell):
                 painter.setBrush(Qt.BrushStyle.NoBrush)
                 painter.setPen(QPen(QColor(colours.text), 1.5))
@@ -355,21 +258,20 @@ class HeatMap(QWidget):
         self._pan(moved)
 
     def _pan(self, pixels: QPointF) -> None:
-        wide, high = self._cell_size(self.plot_rect())
+        cells = self._laid_out()
         before = (self._columns.start, self._rows.start)
-        if wide and high:
-            self._columns.move(-pixels.x() / wide)
-            self._rows.move(-pixels.y() / high)
+        if cells.wide and cells.high:
+            self._columns.move(-pixels.x() / cells.wide)
+            self._rows.move(-pixels.y() / cells.high)
         self._snap()
         if before != (self._columns.start, self._rows.start):
             self._renew()
 
     def _snap(self) -> None:
         """Let the picture begin on a whole dot of the screen, so that tiles need no blending."""
-        wide, high = self._cell_size(self.plot_rect())
-        ratio = self.devicePixelRatioF()
-        self._columns.start = snapped(self._columns.start, wide * ratio)
-        self._rows.start = snapped(self._rows.start, high * ratio)
+        cells = self._laid_out()
+        self._columns.start = snapped(self._columns.start, cells.wide * cells.ratio)
+        self._rows.start = snapped(self._rows.start, cells.high * cells.ratio)
 
     def mouseReleaseEvent(self, event: QMouseEvent) -> None:
         """Click, unless the mouse moved what is seen."""
@@ -408,17 +310,15 @@ class HeatMap(QWidget):
 
     def magnify(self, factor: float, at: QPointF | None = None) -> None:
         """Magnify crowded axes by `factor` round the position `at` (the middle by default)."""
-        plot = self.plot_rect()
-        wide, high = self._cell_size(plot)
+        cells = self._laid_out()
+        plot, wide, high = cells.plot, cells.wide, cells.high
         if not wide or not high:
             return
         at = at if at is not None and plot.contains(at) else plot.center()
-        self._columns.magnify(
-            factor, self._columns.start + (at.x() - plot.left()) / wide, plot.width() / ENOUGH
-        )
-        self._rows.magnify(
-            factor, self._rows.start + (at.y() - plot.top()) / high, plot.height() / ENOUGH
-        )
+        column = self._columns.start + (at.x() - plot.left()) / wide
+        row = self._rows.start + (at.y() - plot.top()) / high
+        self._columns.magnify(factor, column, plot.width() / ENOUGH)
+        self._rows.magnify(factor, row, plot.height() / ENOUGH)
         self._snap()
         self._renew()
 
@@ -444,7 +344,7 @@ class HeatMap(QWidget):
             Qt.Key.Key_Right: (0, 1),
         }
         step = steps.get(cast(Qt.Key, key))
-        if not plain or not self._raster.codes.size:
+        if not plain or not min(self.shape):
             super().keyPressEvent(event)
         elif step is not None:
             row, column = (max(0, at) for at in self._cursor)
@@ -464,8 +364,8 @@ class HeatMap(QWidget):
             self.magnify(1.5)
         elif key == Qt.Key.Key_Minus:
             self.magnify(1 / 1.5)
-        elif key == Qt.Key.Key_Escape and self._cursor != _NOWHERE:
-            self._point_at(_NOWHERE)
+        elif key == Qt.Key.Key_Escape and self._cursor != NOWHERE:
+            self._point_at(NOWHERE)
         else:
             super().keyPressEvent(event)
 
@@ -479,7 +379,7 @@ class HeatMap(QWidget):
                 self.magnify(1 + gesture.value(), gesture.position())
                 return True
         elif event.type() == QEvent.Type.Leave:
-            self._point_at(_NOWHERE)
+            self._point_at(NOWHERE)
         return super().event(event)
 
     def focusInEvent(self, event: QFocusEvent) -> None:

@@ -107,7 +107,13 @@ class Raster:
         return _resample(drawn.T, columns, width, halvings[1]).T
 
     def tile(
-        self, pitch: tuple[float, float], top: int, left: int, height: int, width: int
+        self,
+        pitch: tuple[float, float],
+        top: int,
+        left: int,
+        height: int,
+        width: int,
+        once: bool = False,
     ) -> Codes:
         """Draw one piece of the whole matrix at `pitch` pixels a cell, downwards and across.
 
@@ -120,16 +126,28 @@ class Raster:
             Pixels a cell, downwards and across.
         top, left, height, width : int
             The piece, in pixels from the corner of the first cell.
+        once : bool
+            No other piece is expected at this pitch: only what this one shows is halved.
 
         Returns
         -------
         uint8 (height, width)
         """
         halvings = (_halvings(1 / pitch[0]), _halvings(1 / pitch[1]))
-        source = self._half(*halvings)
         rows, columns = self.codes.shape
-        drawn = _cut(source, rows, pitch[0], top, height, halvings[0])
-        return _cut(drawn.T, columns, pitch[1], left, width, halvings[1]).T
+        if once and halvings not in self._halves:
+            down = _needed(rows, pitch[0], top, height, halvings[0])
+            across = _needed(columns, pitch[1], left, width, halvings[1])
+            source = self.codes[down, across]
+            for _ in range(halvings[0]):
+                source = _halve(source)
+            for _ in range(halvings[1]):
+                source = _halve(source.T).T
+            skipped = (down.start >> halvings[0], across.start >> halvings[1])
+        else:
+            source, skipped = self._half(*halvings), (0, 0)
+        drawn = _cut(source, rows, pitch[0], top, height, halvings[0], skipped[0])
+        return _cut(drawn.T, columns, pitch[1], left, width, halvings[1], skipped[1]).T
 
     def _half(self, down: int, across: int) -> Codes:
         kept = self._halves.get((down, across))
@@ -166,13 +184,32 @@ def _resample(codes: Codes, visible: tuple[float, float], pixels: int, halvings:
     return _largest(codes, edges)
 
 
-def _cut(codes: Codes, count: int, pitch: float, first: int, pixels: int, halvings: int) -> Codes:
-    """Pixels from `first` on of the first axis of (n, ...): `count` cells, halved so often."""
+def _needed(count: int, pitch: float, first: int, pixels: int, halvings: int) -> slice:
+    """The cells that so many pixels show something of, whole blocks of so many halvings."""
+    block = 1 << halvings
+    begin = max(0, math.floor(first / pitch) // block - 1) * block
+    after = (math.ceil((first + pixels) / pitch) // block + 2) * block
+    return slice(min(begin, (count - 1) // block * block), min(after, count))
+
+
+def _cut(
+    codes: Codes,
+    count: int,
+    pitch: float,
+    first: int,
+    pixels: int,
+    halvings: int,
+    skipped: int,
+) -> Codes:
+    """Pixels from `first` on of the first axis of (n, ...): `count` cells, halved so often.
+
+    So many blocks of them at the beginning are `skipped`, and maybe some at the end.
+    """
     step = 1 / (pitch * 2.0**halvings)
     places = np.arange(first, first + pixels + 1)
     if step < 1:
-        return _repeated(codes, (places[:-1] + 0.5) * step)
-    edges = np.floor(places * step + 1e-9).astype(np.int64)
+        return _repeated(codes, (places[:-1] + 0.5) * step - skipped)
+    edges = np.floor(places * step + 1e-9).astype(np.int64) - skipped
     edges[places / pitch >= count - 1e-9] = len(codes)  # also what is left of a block
     return _largest(codes, edges)
 

@@ -54,7 +54,7 @@ class Tiles:
         start: tuple[float, float],
         pitch: tuple[float, float],
         ratio: float,
-        first: int = 0,
+        only: QRectF | None = None,
     ) -> None:
         """Fill `plot` with the cells from `start` on.
 
@@ -70,8 +70,8 @@ class Tiles:
             Row and column at the corner of `plot`, on whole dots; see `snapped`.
         pitch : (float, float)
             Dots a cell, downwards and across.
-        first : int
-            Only the rows from this one on are drawn anew, in one piece that is not kept.
+        only : QRectF or None
+            The part of it that is needed, in pixels; drawn in one piece that is not kept.
         """
         if raster is not self._raster or table != self._table:
             self._raster, self._table = raster, table
@@ -83,14 +83,19 @@ class Tiles:
         right = min(width, left + math.ceil(plot.width() * ratio))
         painter.save()
         painter.setClipRect(plot, Qt.ClipOperation.IntersectClip)
-        if first:
-            # A little more, for the place that is filled may end within a dot.
-            begin = max(top, first_dot(first, pitch[0]) - 3)
-            if begin < bottom and left < right:
-                codes = raster.tile(pitch, begin, left, bottom - begin, right - left)
+        if only is not None:
+            # A little more, for the part may end within a dot.
+            part = only.translated(-plot.topLeft())
+            begin = max(top, top + math.floor(part.top() * ratio) - 2)
+            after = min(bottom, top + math.ceil(part.bottom() * ratio) + 2)
+            near = max(left, left + math.floor(part.left() * ratio) - 2)
+            far = min(right, left + math.ceil(part.right() * ratio) + 2)
+            if begin < after and near < far:
+                codes = raster.tile(pitch, begin, near, after - begin, far - near, once=True)
                 piece = QPixmap.fromImage(image(codes, table))
                 piece.setDevicePixelRatio(ratio)
-                painter.drawPixmap(plot.topLeft() + QPointF(0, begin - top) / ratio, piece)
+                place = QPointF(near - left, begin - top) / ratio
+                painter.drawPixmap(plot.topLeft() + place, piece)
             painter.restore()
             return
         seen = 0
@@ -105,11 +110,22 @@ class Tiles:
         while len(self._kept) > max(seen, MOST_BYTES // _TILE_BYTES):
             self._kept.popitem(last=False)
 
-    def follow(self, raster: Raster, first: int) -> None:
-        """Take `raster` for the last one, which has its shape and its rows up to `first`."""
+    def follow(self, before: Raster, raster: Raster, first: int) -> None:
+        """Take `raster` for `before`, from which it differs in the rows from `first` on.
+
+        It may also have lost or got columns at the end.
+        """
+        if self._raster is not before:
+            self._kept.clear()  # they are of one before that
         self._raster = raster
-        for key in [key for key in self._kept if (key[2] + 1) * SIDE > first_dot(first, key[0])]:
-            del self._kept[key]
+        row, column = first, min(before.codes.shape[1], raster.codes.shape[1])
+        if before.codes.shape[0] != raster.codes.shape[0]:
+            row = min(row, before.codes.shape[0], raster.codes.shape[0])
+        resized = before.codes.shape[1] != raster.codes.shape[1]
+        for key in list(self._kept):
+            after = (key[2] + 1) * SIDE > first_dot(row, key[0])
+            if after or (resized and (key[3] + 1) * SIDE > first_dot(column, key[1])):
+                del self._kept[key]
 
     def _tile(self, key: tuple[float, float, int, int], height: int, width: int) -> QPixmap:
         kept = self._kept.get(key)
@@ -129,12 +145,12 @@ class Tiles:
         )
 
 
-def first_dot(row: int, pitch: float) -> int:
-    """The first dot that may show something of `row`, at `pitch` dots a row.
+def first_dot(cell: int, pitch: float) -> int:
+    """The first dot that may show something of a row or column, at `pitch` dots each.
 
-    A dot of a crowded axis shows blocks of rows, none longer than a dot is.
+    A dot of a crowded axis shows blocks of cells, none longer than a dot is.
     """
-    return max(0, math.floor(row * pitch) - 2)
+    return max(0, math.floor(cell * pitch) - 2)
 
 
 def snapped(start: float, pitch: float) -> float:

@@ -132,15 +132,47 @@ class LabelAxis:
         """Whether the labels above columns have room to be written horizontally."""
         return self._longest + _PAD <= cell
 
-    def draw(self, painter: QPainter, strip: QRectF, start: float, cell: float) -> None:
-        """Write the labels into `strip`, whose near end is the cell coordinate `start`."""
+    def draw(
+        self,
+        painter: QPainter,
+        strip: QRectF,
+        start: float,
+        cell: float,
+        within: QRectF | None = None,
+    ) -> None:
+        """Write the labels into `strip`, whose near end is the cell coordinate `start`.
+
+        Those that are not seen `within` need not be written.
+        """
         if not self.labels or cell <= 0:
             return
         length = strip.height() if self.upright else strip.width()
+        shown = self.labelled(start, length, cell)
+        if within is not None:
+            shown = self._within(within, shown, strip, start, cell)
+        if not shown:
+            return
         painter.setFont(theme.token_font(theme.SMALL))
         painter.setPen(QColor(theme.current().muted))
-        for index in self.labelled(start, length, cell):
+        for index in shown:
             self._write(painter, strip, start, cell, index)
+
+    def _within(
+        self, part: QRectF, shown: range, strip: QRectF, start: float, cell: float
+    ) -> range:
+        """Those of the labels `shown` of which something may be seen in a part of the widget."""
+        if self.upright:
+            beside, near, far = part.left() - strip.right(), part.top(), part.bottom()
+            near, far = near - strip.top(), far - strip.top()
+        else:
+            beside, near, far = part.top() - strip.bottom(), part.left(), part.right()
+            near, far = near - strip.left(), far - strip.left()
+        if beside > _PAD:
+            return range(0)
+        reach = max(cell, _line_height() + _PAD) / 2 + _PAD
+        first = math.floor((start + (near - reach) / cell - shown.start) / shown.step)
+        after = math.ceil((start + (far + reach) / cell - shown.start) / shown.step) + 1
+        return shown[max(0, first) : max(0, after)]
 
     def labelled(self, start: float, length: float, cell: float) -> range:
         """Which cells have a label on `length` pixels from the cell coordinate `start` on.
@@ -150,13 +182,19 @@ class LabelAxis:
         level = not self.upright and self._level(cell)
         step = 1 if level else step_for(cell, _line_height())
         first = math.ceil(max(0.0, start - 0.5) / step) * step
-        return range(first, min(len(self.labels), math.ceil(start + length / cell)), step)
+        after = math.ceil(start + length / cell - 1e-6)
+        return range(first, min(len(self.labels), after), step)
 
-    def written(self, start: float, length: float, cell: float) -> tuple[str, ...]:
-        """The labels that `draw` writes there."""
+    def written(self, strip: QRectF, start: float, cell: float) -> dict[int, str]:
+        """The labels that `draw` writes there, by their cells."""
         if cell <= 0:
-            return ()
-        return tuple(self.labels[index] for index in self.labelled(start, length, cell))
+            return {}
+        length = strip.height() if self.upright else strip.width()
+        return {index: self.labels[index] for index in self.labelled(start, length, cell)}
+
+    def place(self, strip: QRectF, start: float, cell: float, index: int) -> QRectF:
+        """Where something of the label `index` may be seen; its letters leave their line a bit."""
+        return self._box(strip, start, cell, index).adjusted(-_PAD, -_PAD, _PAD, _PAD)
 
     def draw_marks(
         self, painter: QPainter, strip: QRectF, start: float, cell: float, marks: Marks

@@ -228,9 +228,9 @@ def test_small_weights_are_not_rounded_away(qtbot, value, text):
 
 def test_what_a_decoder_cannot_see_is_masked_and_no_other(qtbot):
     view = attention_view(qtbot, 5)
-    assert (view.map._raster.codes == 0).tolist() == causal_mask(5, 5).tolist()
+    assert (view.map._picture.raster.codes == 0).tolist() == causal_mask(5, 5).tolist()
     view = attention_view(qtbot, 5, kind="encoder")
-    assert view.map._raster.codes.all()
+    assert view.map._picture.raster.codes.all()
 
 
 def test_pointing_at_a_cell_hovers_its_query_and_a_click_selects_it(qtbot):
@@ -343,7 +343,7 @@ def test_cross_attention_links_only_the_keys_to_the_text(qtbot):
     session.set_stack("cross")
     view.render_snapshot(snapshot(view, weights(4, 7, causal=False), 7, target=4))
     assert view.map.shape == (4, 7)
-    assert view.map._raster.codes.all()  # nothing is masked
+    assert view.map._picture.raster.codes.all()  # nothing is masked
     assert view.read_out(3, 6).startswith("u3 → t6")
     qtbot.mouseClick(view.map, LEFT, pos=view.map.cell_rect(1, 5).center().toPoint())
     assert session.selected == 5

@@ -140,16 +140,16 @@ def test_a_row_that_changed_draws_no_tile_and_no_label(qtbot, monkeypatch):
     widget.set_labels(names, names)
     widget.set_data(fixed(values), causal=True)
     picture(widget)
-    drawn, coded, painted = widget._tiles.drawn, widget._coder.coded, widget._fixed
+    drawn, coded, painted = widget._picture.tiles.drawn, widget._coder.coded, widget._picture.fixed
     values[-1] *= 0.5
     widget.set_labels([*names[:-1], "other"], [*names[:-1], "other"])
     widget.set_data(fixed(values), causal=True)
     picture(widget)
-    assert widget._fixed is painted
-    assert (widget._tiles.drawn, widget._coder.coded) == (drawn, coded + 1)
+    assert widget._picture.fixed is painted
+    assert (widget._picture.tiles.drawn, widget._coder.coded) == (drawn, coded + 1)
     widget._renew()  # what was mended is not taken from a tile that was drawn before
     picture(widget)
-    assert 0 < widget._tiles.drawn - drawn < len(widget._tiles._kept)
+    assert 0 < widget._picture.tiles.drawn - drawn < len(widget._picture.tiles._kept)
 
 
 def test_only_the_place_of_a_new_row_is_painted(qtbot):
@@ -162,7 +162,8 @@ def test_only_the_place_of_a_new_row_is_painted(qtbot):
     seen = []
     widget.update = seen.append  # type: ignore[method-assign]
     widget.set_data(fixed(values), causal=True)
-    (place,) = seen
+    (region,) = seen
+    place = region.boundingRect()
     assert place.height() < 12
     assert place.bottom() >= int(widget.plot_rect().bottom()) - 1
 

@@ -53,6 +53,9 @@ def test_a_lone_peak_is_seen_once_whatever_the_zoom_and_the_cuts(count, pitch, c
     ]
     whole = np.block(pieces)
     assert (whole == raster.tile(pitch, 0, 0, height, width)).all()
+    corner = (min(cuts[0], height - 1), min(cuts[1], width - 1))
+    alone = Raster(codes).tile(pitch, *corner, height - corner[0], width - corner[1], once=True)
+    assert (alone == whole[corner[0] :, corner[1] :]).all()
     found = np.argwhere(whole == 255)
     crowded = pitch[0] <= 1 and pitch[1] <= 1
     if crowded:
@@ -71,16 +74,16 @@ def test_moving_draws_only_what_comes_into_sight(qtbot):
     plot = widget.plot_rect()
     across, down = (int(side // SIDE) + 2 for side in (plot.width(), plot.height()))
     for _ in range(20):
-        before = widget._tiles.drawn
+        before = widget._picture.tiles.drawn
         widget._pan(QPointF(-3, 0))
         widget.grab()
-        assert widget._tiles.drawn - before <= down  # one column of tiles at most
-    there = widget._tiles.drawn
+        assert widget._picture.tiles.drawn - before <= down  # one column of tiles at most
+    there = widget._picture.tiles.drawn
     assert there <= (across + 1) * down + across * down
     for _ in range(20):
         widget._pan(QPointF(3, 0))
         widget.grab()
-    assert widget._tiles.drawn == there  # the way back draws nothing
+    assert widget._picture.tiles.drawn == there  # the way back draws nothing
 
 
 def test_bytes_held_are_bounded_however_far_one_moves(qtbot, monkeypatch):
@@ -91,9 +94,9 @@ def test_bytes_held_are_bounded_however_far_one_moves(qtbot, monkeypatch):
         for _ in range(12):
             widget._pan(QPointF(-211, -173))
             widget.grab()
-            assert widget._tiles.nbytes <= tiles.MOST_BYTES
-    assert widget._tiles.drawn > 24
-    assert widget._raster.nbytes <= 3 * widget._raster.codes.nbytes
+            assert widget._picture.tiles.nbytes <= tiles.MOST_BYTES
+    assert widget._picture.tiles.drawn > 24
+    assert widget._picture.raster.nbytes <= 3 * widget._picture.raster.codes.nbytes
 
 
 def test_tiles_show_the_cells_they_are_of(qapp):
