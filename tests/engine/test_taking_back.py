@@ -233,6 +233,14 @@ def test_a_row_of_blocks_less_after_two_rows_and_one_back(engines: dict[str, Eng
     typing.check()
 
 
+def test_what_was_noted_of_smaller_blocks_is_not_taken(engines: dict[str, Engine]) -> None:
+    typing = typed(engines["coded"], 32)
+    typing.edit(0, [11])
+    assert typing.thumbnails.block == 16
+    typing.edit(3, [12, 13, 14])
+    typing.check()
+
+
 def test_so_many_are_kept_and_all_are_counted(engines: dict[str, Engine]) -> None:
     typing = typed(engines["coded"], 41)
     for one in range(10):
