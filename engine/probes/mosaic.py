@@ -145,6 +145,8 @@ def _fold(
 
 def _fold_old(kept: Thumbnails, layers: list[AttentionMaps], stop: int) -> None:
     """Join the rows up to `stop`, which are worked out layer by layer."""
+    if kept.rows == stop:
+        return
     attending = {index: layer for index, layer in enumerate(layers) if layer.heads}
     plain = [isinstance(layer, LayerAttention) and layer.plain for layer in attending.values()]
     # The last rows one by one, each of which is noted, where that costs next to nothing.
