@@ -205,13 +205,10 @@ def _log_probabilities(
     if len(places) == 1 and known is not None and alike and int(places[0]) == done.at[index]:
         return known[None]
     judged = side.trace.memos.get("surprise")
-    if (
-        len(places) == 1
-        and isinstance(judged, Surprises)
-        and judged.at == int(places[0])
-        and judged.scores is not None
-    ):
-        return judged.scores[None, :common].log_softmax(dim=-1)
+    if len(places) == 1 and isinstance(judged, Surprises):
+        scores = judged.of(int(places[0]))
+        if scores is not None:
+            return scores[None, :common].log_softmax(dim=-1)
     final = _rows(side.trace.final.rows(), places)  # (t, D)
     return side.loaded.reader.logits(final)[:, :common].float().log_softmax(dim=-1)
 

@@ -21,6 +21,10 @@ JUDGED = 64
 ROWS = 256
 """Rows of attention that are worked out at a time."""
 
+TAKEN_BACK = 4
+"""Of so many last tokens a probe keeps what lets it take them back one by one. A typed letter makes
+another token of the last one, merges the last two, or cuts the last three anew; one is to spare."""
+
 
 _WITHIN = 7
 """Rows as wide as the MLP that are held at a time, by an activation written out in Python."""
@@ -112,9 +116,10 @@ class Sizes:
             case AttentionQuery():
                 return 3 * 4 * count**2, rows  # the map before, the one shown, its copy
             case MosaicQuery():
-                return 2 * 4 * self.attentions * self.heads * (query.size + 1) ** 2, rows
+                cells = 2 * (query.size + 1) ** 2 + TAKEN_BACK * (query.size + 1)
+                return 4 * self.attentions * self.heads * cells, rows
             case NextQuery():
-                held = 2 * 4 * self.vocabulary
+                held = TAKEN_BACK * 4 * self.vocabulary
                 return held, min(new + 1, JUDGED) * self.vocabulary * (16 + self.itemsize)
             case EmbeddingQuery(picture=True):
                 # States, and the products of rows or of columns, whichever are fewer.

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from engine.estimate import ROWS
+from engine.estimate import ROWS, TAKEN_BACK
 from engine.models import kernels
 from engine.probes.spec import NotAnswerable, Pass, ProbeSpec, to_numpy
 from engine.trace import AttentionMaps, FreshRows, LayerAttention
@@ -23,44 +23,57 @@ FEW = 8
 """Up to so many new rows, what a call costs counts for more than what all cores would gain."""
 
 
+@dataclass(frozen=True, slots=True)
+class Note:
+    """The last row of blocks, `cells` (L, H, ⌈t/b⌉), as it was when there were `begun` = t queries.
+
+    A typed letter takes back some of the last rows, and of a maximum nothing can be taken back.
+    """
+
+    begun: int
+    cells: Tensor
+
+
 @dataclass(slots=True)
 class Thumbnails:
     """Block maxima `maps` (L, H, ⌈T/b⌉, ⌈S/b⌉) over the first `rows` queries.
 
-    `before` is the last row of blocks, (L, H, ⌈S/b⌉), as it was when there were `begun` queries: a
-    letter that joins the last token takes this token's row back, and of a maximum nothing can be
-    taken back.
+    `notes` are `TAKEN_BACK` at most, the one begun last at the end. `folded` counts the rows that
+    were ever joined.
     """
 
     block: int
     maps: Tensor
     rows: int = 0
-    folded: int = field(default=0)
-    before: Tensor | None = None
-    begun: int = 0
+    folded: int = 0
+    notes: list[Note] = field(default_factory=list)
 
     def note(self) -> None:
-        """Remember the last row of blocks as it is, before a few rows are joined."""
-        self.begun, full = self.rows, self.rows // self.block
-        self.before = self.maps[:, :, full].clone() if self.rows % self.block else None
+        """Remember the last row of blocks as it is, before a row is joined to it."""
+        full, rest = divmod(self.rows, self.block)
+        if rest and all(one.begun != self.rows for one in self.notes):
+            cells = self.maps[:, :, full, : full + 1].clone()
+            self.notes = [*self.notes[1 - TAKEN_BACK :], Note(self.rows, cells)]
 
     def keep(self, count: int) -> None:
-        """Keep only rows of blocks that lie wholly before `count`, or what was noted."""
+        """Keep only rows of blocks that lie wholly before `count`, or those that were noted."""
         if count >= self.rows:
             return
+        self.notes = [one for one in self.notes if one.begun <= count]
         whole = count // self.block
-        if self.before is not None and whole * self.block < self.begun <= count:
+        last = self.notes[-1] if self.notes else None
+        if last is not None and last.begun > whole * self.block:
             width = whole + 1
-            self.rows, self.maps = self.begun, self.maps[:, :, :width, :width]
-            self.maps[:, :, whole] = self.before[..., :width]
+            self.rows, self.maps = last.begun, self.maps[:, :, :width, :width]
+            self.maps[:, :, whole] = last.cells
         else:
             self.rows, self.maps = whole * self.block, self.maps[:, :, :whole, :whole]
-        self.before = None
 
     @property
     def nbytes(self) -> int:
         """Bytes held."""
-        return self.maps.nbytes + (0 if self.before is None else self.before.nbytes)
+        # What was taken back lies behind the maps until they grow again.
+        return self.maps.untyped_storage().nbytes() + sum(one.cells.nbytes for one in self.notes)
 
 
 def block_size(rows: int, columns: int, size: int) -> int:
@@ -103,7 +116,7 @@ def _double(kept: Thumbnails) -> None:
     if kept.rows:
         kept.maps = shrink(kept.maps.flatten(0, 1), 2).unflatten(0, kept.maps.shape[:2])
     kept.block *= 2
-    kept.before = None
+    kept.notes = []  # each would need the row of blocks before it too
 
 
 def _fold(
@@ -118,27 +131,35 @@ def _fold(
         return
     block = kept.block
     height, width = -(-rows // block), -(-columns // block)
-    if kept.maps.shape[2:] != (height, width):
+    if kept.maps.shape[2:] != (height, width) or not kept.maps.is_contiguous():
         maps = kept.maps.new_zeros((*kept.maps.shape[:2], height, width))
         old = kept.maps
         maps[:, :, : old.shape[2], : old.shape[3]] = old
         kept.maps = maps
-    if rows - kept.rows <= FEW:
-        kept.note()
-    else:
-        kept.before = None
-    if fresh is not None and fresh.start == kept.rows:
+    if fresh is not None and fresh.start < kept.rows:
+        fresh = None  # some of it was joined
+    _fold_old(kept, layers, rows if fresh is None else fresh.start)
+    if fresh is not None:
         _fold_fresh(kept, fresh)
-        layers = []
-    for index, layer in enumerate(layers):
-        if not layer.heads:
-            continue
-        if rows - kept.rows <= FEW and isinstance(layer, LayerAttention) and layer.plain:
-            _fold_few(kept, index, layer)
-        else:
-            _fold_many(kept, index, layer, rows)
-    kept.folded += rows - kept.rows
-    kept.rows = rows
+
+
+def _fold_old(kept: Thumbnails, layers: list[AttentionMaps], stop: int) -> None:
+    """Join the rows up to `stop`, which are worked out layer by layer."""
+    if kept.rows == stop:
+        return
+    attending = {index: layer for index, layer in enumerate(layers) if layer.heads}
+    plain = [isinstance(layer, LayerAttention) and layer.plain for layer in attending.values()]
+    # The last rows one by one, each of which is noted, where that costs next to nothing.
+    first = stop - TAKEN_BACK + 1 if all(plain) else stop
+    for end in range(max(first, kept.rows + 1), stop + 1):
+        kept.note()
+        for index, layer in attending.items():
+            if end - kept.rows <= FEW and isinstance(layer, LayerAttention) and layer.plain:
+                _fold_few(kept, index, layer, end)
+            else:
+                _fold_many(kept, index, layer, end)
+        kept.folded += end - kept.rows
+        kept.rows = end
 
 
 def _fold_fresh(kept: Thumbnails, fresh: FreshRows) -> None:
@@ -147,15 +168,18 @@ def _fold_fresh(kept: Thumbnails, fresh: FreshRows) -> None:
     edges = np.arange(0, fresh.weights.shape[3], block)
     small = np.maximum.reduceat(fresh.weights, edges, axis=3)  # (L, n, H, s')
     for row in range(small.shape[1]):
-        cells = maps[:, :, (kept.rows + row) // block]  # (L, H, s')
+        kept.note()
+        cells = maps[:, :, kept.rows // block]  # (L, H, s')
         np.maximum(cells, small[:, row], out=cells)
+        kept.folded += 1
+        kept.rows += 1
 
 
-def _fold_few(kept: Thumbnails, index: int, layer: LayerAttention) -> None:
-    """Join a few new rows of a layer to the maxima of their blocks, which is all that changes."""
+def _fold_few(kept: Thumbnails, index: int, layer: LayerAttention, stop: int) -> None:
+    """Join a few rows of a layer to the maxima of their blocks, which is all that changes."""
     queries, keys = layer.arrays()
     scale, maps = layer.scale, kept.maps[index].numpy()  # (H, s, s')
-    kernels.fold(queries, keys, scale, kept.rows, layer.rows, kept.block, maps)
+    kernels.fold(queries, keys, scale, kept.rows, stop, kept.block, maps)
 
 
 def _fold_many(kept: Thumbnails, index: int, layer: AttentionMaps, rows: int) -> None:

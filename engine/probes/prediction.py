@@ -4,53 +4,55 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
-from engine.estimate import JUDGED
+from engine.estimate import JUDGED, TAKEN_BACK
 from engine.probes.spec import NotAnswerable, Pass, ProbeSpec, to_ints, to_numpy
-from engine.trace import Trace
 from engine.types import NextQuery, NextResult
 
 
 @dataclass(slots=True)
 class Surprises:
-    """−log2 p of each token but the first, and the scores of the last position.
+    """−log2 p of each token but the first, and the scores of the last positions.
 
-    `bits` (T − 1,): entry i is of token i + 1. `scores` (V,) are those that position `at` gives the
-    token after it, which is the next token now and, once something is typed, a token to be judged:
-    kept, so that no position goes through the output embedding twice. `before` (V,) are those of
-    the position before it: a letter that joins the last token takes that one back.
+    `bits` (T − 1,): entry i is of token i + 1. `last` are the scores (V,) that the positions up to
+    `at` give the token after each, `TAKEN_BACK` at most. Those of `at` are of the next token now
+    and, once something is typed, of a token to be judged: kept, so that no position goes through
+    the output embedding twice. A letter that takes back some of the last tokens leaves one of the
+    others in its place.
     """
 
     bits: Tensor
-    scores: Tensor | None = None
+    last: list[Tensor] = field(default_factory=list)
     at: int = -1
-    before: Tensor | None = None
     judged: int = 0  # positions ever put through the output embedding
 
     def keep(self, count: int) -> None:
         """Forget tokens from `count` on."""
         self.bits = self.bits[: max(0, count - 1)]
-        if self.at < count:
-            return
-        back = self.before if self.at == count else None
-        self.scores, self.before = back, None
-        self.at = -1 if back is None else count - 1
+        if self.at >= count:
+            self.last = self.last[: max(0, len(self.last) - (self.at - count + 1))]
+            self.at = count - 1 if self.last else -1
 
-    def show(self, position: int, scores: Tensor, before: Tensor | None) -> None:
-        """Keep the scores (V,) of a position, and of the one before where they are at hand."""
-        if before is None and self.at == position - 1:
-            before = self.scores
-        self.scores, self.at, self.before = scores, position, before
+    def of(self, position: int) -> Tensor | None:
+        """The scores (V,) of a position, where they are kept."""
+        back = self.at - position
+        return self.last[-1 - back] if 0 <= back < len(self.last) else None
+
+    def note(self, position: int, scores: Tensor) -> None:
+        """Keep the scores (V,) of the position after `at`, or of one that no other is kept of."""
+        if position != self.at + 1:
+            self.last = []
+        self.last = [*self.last[1 - TAKEN_BACK :], scores]
+        self.at = position
 
     @property
     def nbytes(self) -> int:
         """Bytes held."""
-        held = (self.bits, self.scores, self.before)
-        return sum(0 if one is None else one.nbytes for one in held)
+        return self.bits.untyped_storage().nbytes() + sum(one.nbytes for one in self.last)
 
 
 def answer(passed: Pass, query: NextQuery) -> Callable[[], NextResult]:
@@ -61,8 +63,7 @@ def answer(passed: Pass, query: NextQuery) -> Callable[[], NextResult]:
     if not query.temperature > 0:
         raise NotAnswerable(f"A temperature is above 0, not {query.temperature:g}")
     done = _judged(passed)
-    assert done.scores is not None
-    last = (done.scores / query.temperature).softmax(dim=-1)  # (V,)
+    last = (done.last[-1] / query.temperature).softmax(dim=-1)  # (V,)
     best = torch.topk(last, min(query.count, len(last)))
     first = done.bits.new_full((1,), torch.nan)
     found, shares = to_ints(best.indices), to_numpy(best.values)
@@ -78,9 +79,7 @@ def answer(passed: Pass, query: NextQuery) -> Callable[[], NextResult]:
 
 def last_scores(passed: Pass) -> Tensor:
     """The scores (V,) of what comes after the last token, which are kept with the trace."""
-    scores = _judged(passed).scores
-    assert scores is not None
-    return scores
+    return _judged(passed).last[-1]
 
 
 def _judged(passed: Pass) -> Surprises:
@@ -101,39 +100,40 @@ def _judged(passed: Pass) -> Surprises:
 
 def _judge(done: Surprises, passed: Pass, read: list[int]) -> None:
     """Bring surprises and last scores up to the tokens `read`."""
-    final = passed.trace.final.rows()  # (T, D)
     last = len(read) - 1
+    begin = position = len(done.bits)  # the first position whose prediction has not been judged
+    if position == last == done.at:
+        return
     pieces = [done.bits]
-    position = len(done.bits)  # the first position whose prediction has not been judged
     # What typing adds is what the pass has just sent to the device; `tensor` knows it again.
     gold = passed.loaded.reader.tensor(read[position + 1 :])[0]  # (n,)
-    begin = position
-    if done.scores is not None and done.at == position < last:
-        pieces.append(_bits(done.scores[None], gold[:1]))
-        position += 1
-    while position < last or done.at != last:
-        high = min(position + JUDGED, last + 1)
-        scores = _fresh_scores(passed.trace, position, high)  # (n, V)
-        if scores is None:
-            scores = passed.loaded.reader.logits(final[position:high]).float()
-        done.judged += high - position
-        if high == last + 1:
-            # Copies, so that the other rows' scores are let go.
-            before = scores[-2].clone() if len(scores) > 1 else None
-            done.show(last, scores[-1].clone(), before)
-            scores = scores[:-1]
+    while position <= last:
+        scores = _scores(done, passed, position, last + 1)  # (n, V)
+        high = position + len(scores)
+        # Copies, so that the other rows' scores are let go.
+        for at in range(max(position, last + 1 - TAKEN_BACK), high):
+            if done.of(at) is None:
+                done.note(at, scores[at - position].clone())
+        judged = scores[: last - position]
         low = position - begin
-        pieces.append(_bits(scores, gold[low : low + len(scores)]))
+        pieces.append(_bits(judged, gold[low : low + len(judged)]))
         position = high
     done.bits = torch.cat(pieces)
 
 
-def _fresh_scores(trace: Trace, start: int, stop: int) -> Tensor | None:
-    """Those of positions `start` to `stop`, where the pass has worked them out."""
-    fresh = trace.fresh
-    if fresh is None or fresh.scores is None or not fresh.start <= start:
-        return None
-    return fresh.scores[start - fresh.start : stop - fresh.start]
+def _scores(done: Surprises, passed: Pass, start: int, stop: int) -> Tensor:
+    """Scores (n, V) of positions from `start` on, of as many as come from one place, n ≥ 1."""
+    kept = done.of(start)
+    if kept is not None:
+        return kept[None]
+    found, stop, fresh = None, min(stop, start + JUDGED), passed.trace.fresh
+    if fresh is not None and fresh.scores is not None:
+        found = fresh.scores[start - fresh.start :] if fresh.start <= start else None
+        stop = min(stop, fresh.start)
+    if found is None:
+        found = passed.loaded.reader.logits(passed.trace.final.rows()[start:stop]).float()
+    done.judged += len(found)
+    return found
 
 
 def _bits(scores: Tensor, gold: Tensor) -> Tensor:
