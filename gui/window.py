@@ -289,6 +289,7 @@ class MainWindow(QMainWindow):
             (controller.viewDrawn, self._on_drawn),
             (controller.rendered, self._ranges.take),
             (controller.rendered, self._on_rendered),
+            (controller.painted, self._on_painted),
             (controller.painted, self.status.set_latency),
             (session.textChanged, self._save_soon),
             (session.layerChanged, self._show_place),
@@ -343,7 +344,9 @@ class MainWindow(QMainWindow):
         if snapshot.request.seq != self._asked:
             self.status.expect()
         self.status.set_stats(len(snapshot.tokens), snapshot.stats)
-        self.commands.refresh()
+
+    def _on_painted(self, _ms: float) -> None:
+        self.commands.refresh()  # what the menus offer can wait until the picture is there
 
     def _on_failed(self, failure: Failure) -> None:
         if any(worker.owns(failure) for worker in self._workers):

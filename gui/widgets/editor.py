@@ -200,9 +200,9 @@ class ContextEditor(QPlainTextEdit):
         self._spans = self._spans.moved(self._text, text)
         self._unread = self._unread.moved(self._text, text)
         self._text, self._units, self._mixed = text, units, runs_backwards(text)
+        self.textEdited.emit(text)  # first, so that it is read while the rest is done here
         self._place_tokens()
         self._point_at(None)  # whoever types does not point
-        self.textEdited.emit(text)
 
     def _replace_lone_surrogates(self) -> None:
         document = self.document()

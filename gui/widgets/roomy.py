@@ -197,9 +197,11 @@ class PieceKeeper:
         text, base = block.text(), block.position()
         composed = layout.preeditAreaText()
         ends = line.lineNumber() == layout.lineCount() - 1 and block.next().isValid()
-        # Elsewhere in a paragraph something may turn a line's direction, but nothing its widths.
+        # Elsewhere in a paragraph something may turn a line's direction, but nothing its widths;
+        # nor does another paragraph.
+        mixed = mixed and (bool(composed) or runs_backwards(text))
         # Python counts characters and Qt units: where those differ, more is compared than need be.
-        if not composed and len(text) + 1 == block.length() and not runs_backwards(text):
+        if not composed and len(text) + 1 == block.length() and not mixed:
             own = text[max(0, start - 2) : start + length + 2]
         else:
             own = text
