@@ -33,7 +33,8 @@ def all_but_one() -> Iterator[None]:
     """Leave the window a core while it draws, and torch computes for longer than for a key.
 
     A product waits for the last of its threads, and that is the one whose core the window took: on
-    two cores another layer of 1,024 tokens took 51 to 54 ms so, and 59 to 69 with both.
+    two cores another layer of 1,024 tokens took 51 to 54 ms so, and 59 to 69 with both, when every
+    map was made of torch's products. Those of most decoders are not any more, see engine/causal.py.
     """
     with _of(max(1, torch.get_num_threads() - 1)):
         yield
