@@ -102,6 +102,8 @@ def answer(passed: Pass, query: MosaicQuery) -> MosaicResult:
     key = f"mosaic {stack} {query.size}"
     kept = passed.trace.memos.get(key)
     if not isinstance(kept, Thumbnails) or kept.block > block:
+        kept = _of_another_size(passed, stack, block)
+    if kept is None:
         nothing = first.weights(stop=1).new_zeros((len(layers), first.heads, 0, 0))
         kept = Thumbnails(block, nothing)
     while kept.block < block:
@@ -109,6 +111,23 @@ def answer(passed: Pass, query: MosaicQuery) -> MosaicResult:
     _fold(kept, layers, rows, columns, passed.trace.fresh)
     passed.trace.memos[key] = kept
     return MosaicResult(stack=stack, maps=to_numpy(kept.maps), rows=rows, columns=columns)
+
+
+def _of_another_size(passed: Pass, stack: Stack, block: int) -> Thumbnails | None:
+    """A copy of the coarsest thumbnails there are that blocks of `block` can be made of.
+
+    A window that is made smaller asks for fewer cells, which need not be worked out anew.
+    """
+    kept = [
+        memo
+        for key, memo in passed.trace.memos.items()
+        if key.startswith(f"mosaic {stack} ") and isinstance(memo, Thumbnails)
+    ]
+    fine = [memo for memo in kept if memo.block <= block and memo.rows]
+    if not fine:
+        return None
+    best = max(fine, key=lambda memo: (memo.block, memo.rows))
+    return Thumbnails(best.block, best.maps.clone(), best.rows)
 
 
 def _double(kept: Thumbnails) -> None:

@@ -150,6 +150,9 @@ class TokensView(View):
         if known is not None:
             known = known[: kept_tokens(self._tokens, snapshot.tokens)[0]]
         self._draw_tokens(snapshot, known)
+        self._engine_notice = snapshot.notice
+        self._show_notice()
+        self.captionChanged.emit()
 
     def _draw_tokens(self, snapshot: Snapshot, surprise: Floats | None) -> None:
         request, tokens = snapshot.request, snapshot.tokens

@@ -144,6 +144,29 @@ def test_a_letter_that_joins_the_last_token_folds_this_token_alone(engine: Engin
     np.testing.assert_allclose(snapshot.results[query].maps, anew, atol=1e-6)
 
 
+def test_smaller_thumbnails_are_made_of_larger_ones(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = " ".join([TEXT] * 4)
+    wanted = ask(engine, text, MosaicQuery(8)).results[MosaicQuery(8)].maps
+    trace_of(engine).memos.clear()
+    ask(engine, text, MosaicQuery(32))
+    whole = LayerAttention.weights
+    looked: list[int] = []
+
+    def weights(layer: LayerAttention, *given: Any, **more: Any) -> torch.Tensor:
+        looked.append(1)
+        return whole(layer, *given, **more)
+
+    monkeypatch.setattr(LayerAttention, "weights", weights)
+    smaller = ask(engine, text, MosaicQuery(8)).results[MosaicQuery(8)].maps
+    np.testing.assert_array_equal(smaller, wanted)
+    assert not looked, "no map was worked out again"
+    larger = ask(engine, text, MosaicQuery(64)).results[MosaicQuery(64)].maps
+    assert looked, "finer ones cannot be made of coarse ones"
+    assert larger.shape[2] > smaller.shape[2]
+
+
 # --- what is quick comes first --------------------------------------------------------------------
 
 
