@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from engine import lineage
 from engine.arena import capacity
 
 
@@ -48,6 +49,7 @@ class FrozenRows:
         if needed > len(self._buffer) or self._count < self._written:
             buffer = np.empty((capacity(needed), *self._buffer.shape[1:]), self._buffer.dtype)
             buffer[: self._count] = self._buffer[: self._count]
+            lineage.note(buffer, self._buffer, self._count)
             self._buffer = buffer
             self.moved += 1
         self._buffer[self._count : needed] = rows
@@ -91,6 +93,7 @@ class FrozenSquare:
             room = capacity(needed)
             buffer = np.zeros((room, room), np.float32)
             buffer[:count, :count] = self._buffer[:count, :count]
+            lineage.note(buffer, self._buffer, count)
             self._buffer = buffer
             self.moved += 1
         self._buffer[count:needed, :needed] = rows

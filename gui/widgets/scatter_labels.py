@@ -11,6 +11,7 @@ from PySide6.QtCore import QPointF, QRectF, Qt
 from PySide6.QtGui import QColor, QFont, QFontMetricsF, QPainter
 
 from gui import theme
+from gui.widgets.primitives import draw_rects
 from gui.widgets.scatter_geometry import LabelPlacer, Points
 from gui.widgets.scatter_paint import DOT, RING
 from gui.widgets.token_axis import Marks
@@ -111,20 +112,24 @@ def paint_labels(
     rest = np.flatnonzero(shown)
     if len(rest) and rest[-1] == len(at) - 1:
         rest = np.roll(rest, 1)
+    forced = len(places)
     found = placer.place_all(at[rest], fitted.widths[rest], high - 2, DOT + 4)
     places += [(int(rest[which]), left, top) for which, left, top in found]
-    written: dict[int, QRectF] = {}
+    boxes = np.array(
+        [(left - 1, top, fitted.widths[index] + 2, high - 2) for index, left, top in places]
+    ).reshape(-1, 4)
     ground, ink = QColor(colours.panel), QColor(colours.text)
     ground.setAlpha(190)
-    fill, accented = ground, False
-    painter.setPen(ink)
-    for index, left, top in places:
-        box = QRectF(left - 1, top, float(fitted.widths[index]) + 2, high - 2)
-        written[index] = box
-        if (index == marks.selected) is not accented:
-            accented = not accented
-            fill = QColor(colours.accent) if accented else ground
-            painter.setPen(QColor(colours.on_accent) if accented else ink)
-        painter.fillRect(box, fill)
-        painter.drawText(QPointF(left, top - 1 + ascent), fitted.texts[index])
-    return written
+    # One after the other those that may lie over one another, the others' grounds at once.
+    parts = [places[at : at + 1] for at in range(forced)] + [places[forced:]]
+    done = 0
+    for part in parts:
+        chosen = done < forced and part[0][0] == marks.selected
+        painter.setPen(Qt.PenStyle.NoPen)
+        painter.setBrush(QColor(colours.accent) if chosen else ground)
+        draw_rects(painter, boxes[done : done + len(part)])
+        painter.setPen(QColor(colours.on_accent) if chosen else ink)
+        for index, left, top in part:
+            painter.drawText(QPointF(left, top - 1 + ascent), fitted.texts[index])
+        done += len(part)
+    return {place[0]: QRectF(*box) for place, box in zip(places, boxes.tolist(), strict=True)}
