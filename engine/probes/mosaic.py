@@ -114,7 +114,7 @@ def answer(passed: Pass, query: MosaicQuery) -> MosaicResult:
 
 
 def _of_another_size(passed: Pass, stack: Stack, block: int) -> Thumbnails | None:
-    """A copy of the coarsest thumbnails there are that blocks of `block` can be made of.
+    """A copy of the thumbnails of most rows that blocks of `block` can be made of.
 
     A window that is made smaller asks for fewer cells, which need not be worked out anew.
     """
@@ -126,7 +126,7 @@ def _of_another_size(passed: Pass, stack: Stack, block: int) -> Thumbnails | Non
     fine = [memo for memo in kept if memo.block <= block and memo.rows]
     if not fine:
         return None
-    best = max(fine, key=lambda memo: (memo.block, memo.rows))
+    best = max(fine, key=lambda memo: (memo.rows, memo.block))
     return Thumbnails(best.block, best.maps.clone(), best.rows)
 
 

@@ -118,6 +118,9 @@ class _Length:
         if start < 0.8 * self.tokens:
             say(f"{self.tokens} tokens left out: {self.info.title} reads at most {longest:,}.")
             return
+        for edit in self.plan.edits:
+            if edit not in self.wanted:
+                say(f"No {edit} at {self.tokens} tokens: {self.info.title} has none to go to.")
         self._plan_floors()
         call = self.stage.runner.call
         self.text = call(partial(cut, text=long_text(_CHARACTERS * start), tokens=start))
