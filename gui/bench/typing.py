@@ -67,6 +67,12 @@ def run(plan: Plan, as_json: bool) -> int:
         stage = Stage(plan.model or entry.name, plan.device, Path(folder))
         try:
             info = stage.open()
+            if not info.layers:
+                raise UserError(
+                    "Cannot measure typing",
+                    f"{info.title} is a table of vectors, with nothing to run and to compare with",
+                    "Choose a model that has layers",
+                )
             floors = stage.runner.call(partial(_floors, source, info))
             for tokens in plan.tokens:
                 for line in _Length(plan, stage, floors, info, tokens).lines():

@@ -105,6 +105,16 @@ def test_an_encoder_has_no_step_and_that_is_said(qapp, capsys, folder):
     assert "floor-step" not in said.out
 
 
+def test_a_table_of_vectors_has_nothing_to_measure_and_that_is_said(qapp, capsys, tmp_path):
+    table_of_words = tmp_path / "words.txt"
+    table_of_words.write_text("king 0.1 0.2 0.3\nqueen 0.2 0.1 0.4\nman 0.3 0.1 0.2\n")
+    given = ["bench", "typing", "--model", str(table_of_words), "--tokens", "8", "--repeats", "1"]
+    assert program.main(given) == 1
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert "words is a table of vectors" in said
+    assert said.endswith("Choose a model that has layers.")
+
+
 def test_what_the_model_cannot_read_is_left_out(qapp, capsys):
     said = typing(
         capsys, "--model", "builtin", "--tokens", "5000", "--repeats", "1", "--edits", "layer"
